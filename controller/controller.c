@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pipeline: a source fills the store; a dirty store is translated after a short while;
+// resources go to publish, reports to status; acknowledgements come back and refresh statuses.
+#include "controller/controller.h"
+
+#include "controller/admin.h"
+#include "shared/log.h"
+#include "shared/metric.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct ctl_controller {
+    struct gw_loop *loop;
+    struct gw_map endpoints; // moved out of the options
+    struct ctl_store *store;
+    struct ctl_translator *translator;
+    struct ctl_publish *publish;
+    struct ctl_status *status;
+    struct ctl_admin *admin;
+    struct ctl_dir *dir;
+    struct gw_timer translate_timer, status_timer;
+    bool translated; // the first, whole translation is done
+};
+
+// --- metrics
+// --------------------------------------------------------------------------------------
+
+static const struct gw_metric_family source_events = {
+    .name = "controller_source_events_total",
+    .help = "Changes of files, by what they did.",
+    .type = GW_METRIC_COUNTER,
+    .labels = {"result"},
+};
+static const uint64_t translate_bounds[] = {100, 1000, 10000, 100000, 1000000, 0};
+static const struct gw_metric_family translate_seconds = {
+    .name = "controller_translate_seconds",
+    .help = "Time of one translation.",
+    .type = GW_METRIC_HISTOGRAM,
+    .unit = 1000000,
+    .buckets = translate_bounds,
+};
+static const struct gw_metric_family rules_translated = {
+    .name = "controller_rules_translated_total",
+    .help = "Route rules that were translated.",
+    .type = GW_METRIC_COUNTER,
+};
+static const struct gw_metric_family statuses_written = {
+    .name = "controller_statuses_written_total",
+    .help = "Statuses that changed.",
+    .type = GW_METRIC_COUNTER,
+};
+
+static void count(const struct gw_metric_family *f, const char *label, int64_t n) {
+    const struct gw_str value = gw_str_of(label);
+    gw_metric_add(gw_metric_series(f, label ? &value : NULL), n);
+}
+
+// --- the pipeline
+// ---------------------------------------------------------------------------------
+
+static void now_text(char *dst, size_t cap) {
+    time_t now = (time_t)(gw_clock_real_us() / 1000000);
+    struct tm tm;
+    gmtime_r(&now, &tm);
+    strftime(dst, cap, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+static void refresh_statuses(struct ctl_controller *c) {
+    char now[32];
+    now_text(now, sizeof(now));
+    count(&statuses_written, NULL, (int64_t)ctl_status_refresh(c->status, now));
+}
+
+static void translate(struct ctl_controller *c) {
+    int64_t began = gw_clock_us();
+    size_t n;
+    struct ctl_ref *dirty = ctl_store_take_dirty(c->store, &n);
+    struct ctl_translate_result result = {0};
+    ctl_translate(c->translator, c->store, c->translated ? dirty : NULL, c->translated ? n : 0,
+                  !c->translated, &result);
+    c->translated = true;
+    count(&rules_translated, NULL, (int64_t)result.rules_translated);
+    ctl_publish_apply(c->publish, result.resources, result.resources_n);
+    ctl_status_put(c->status, &result);
+    ctl_translate_result_fini(&result);
+    ctl_refs_free(dirty, n);
+    gw_metric_observe(gw_metric_series(&translate_seconds, NULL),
+                      (uint64_t)(gw_clock_us() - began));
+    refresh_statuses(c);
+}
+
+static void on_translate_timer(struct gw_timer *t) {
+    translate(GW_CONTAINER_OF(t, struct ctl_controller, translate_timer));
+}
+
+// The store says so once per burst, so the timer runs from the first change and is never put off.
+static void on_dirty(void *arg) {
+    struct ctl_controller *c = arg;
+    if (c->translated) gw_timer_set(c->loop, &c->translate_timer, CTL_DEBOUNCE_MS);
+}
+
+static void on_status_timer(struct gw_timer *t) {
+    refresh_statuses(GW_CONTAINER_OF(t, struct ctl_controller, status_timer));
+}
+
+static void on_publish_change(void *arg) {
+    struct ctl_controller *c = arg;
+    if (!gw_timer_armed(&c->status_timer)) gw_timer_set(c->loop, &c->status_timer, CTL_DEBOUNCE_MS);
+}
+
+static void on_source_event(void *arg, const struct ctl_dir_event *e) {
+    struct ctl_controller *c = arg;
+    char now[32];
+    now_text(now, sizeof(now));
+    ctl_admin_event(c->admin, now, e);
+    count(&source_events, e->ok ? "applied" : "refused", 1);
+    if (e->ok)
+        GW_INFO("source", "applied", GW_KS("file", e->file), GW_KI("added", e->added),
+                GW_KI("changed", e->changed), GW_KI("removed", e->removed));
+    else
+        GW_WARN("source", "refused", GW_KS("file", e->file), GW_KS("err", e->text));
+}
+
+static const char *from_environment(void *arg, const char *name) {
+    (void)arg;
+    return getenv(name);
+}
+
+// --- life
+// -----------------------------------------------------------------------------------------
+
+static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, struct gw_err *err) {
+    c->store = ctl_store_new();
+    ctl_store_on_dirty(c->store, on_dirty, c);
+    c->translator = ctl_translator_new(&(struct ctl_translate_opts){
+        .endpoints = &c->endpoints,
+        .getenv = from_environment,
+    });
+    c->publish = ctl_publish_new(&(struct ctl_publish_opts){.loop = c->loop,
+                                                            .state_dir = o->state_dir,
+                                                            .host = o->listen_host,
+                                                            .port = o->listen_port,
+                                                            .on_change = on_publish_change,
+                                                            .arg = c},
+                                 err);
+    if (!c->publish) return gw_err_wrap(err, "push port");
+    c->status = ctl_status_new(c->publish);
+    c->admin = ctl_admin_new(&(struct ctl_admin_opts){.loop = c->loop,
+                                                      .store = c->store,
+                                                      .publish = c->publish,
+                                                      .status = c->status,
+                                                      .host = o->admin_host,
+                                                      .port = o->admin_port},
+                             err);
+    if (!c->admin) return gw_err_wrap(err, "admin port");
+    c->dir = ctl_dir_new(&(struct ctl_dir_opts){.loop = c->loop,
+                                                .store = c->store,
+                                                .path = o->source_dir,
+                                                .on_event = on_source_event,
+                                                .arg = c},
+                         err);
+    if (!c->dir) return gw_err_wrap(err, "source");
+    // Before the loop runs: the first data plane and the first question meet a whole snapshot.
+    translate(c);
+    return GW_OK;
+}
+
+struct ctl_controller *ctl_controller_new(struct gw_loop *l, const struct ctl_options *o,
+                                          struct gw_err *err) {
+    struct ctl_controller *c = gw_alloc(sizeof(*c));
+    c->loop = l;
+    size_t it = 0;
+    struct gw_str key;
+    void *value;
+    while (gw_map_next(&o->endpoints, &it, &key, &value))
+        gw_map_put(&c->endpoints, key, gw_strdup(value));
+    gw_timer_init(&c->translate_timer, on_translate_timer);
+    gw_timer_init(&c->status_timer, on_status_timer);
+    if (start(c, o, err) != GW_OK) {
+        ctl_controller_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void ctl_controller_free(struct ctl_controller *c) {
+    if (!c) return;
+    ctl_admin_free(c->admin); // first: its questions need all the rest
+    ctl_dir_free(c->dir);
+    gw_timer_cancel(c->loop, &c->translate_timer);
+    gw_timer_cancel(c->loop, &c->status_timer);
+    ctl_status_free(c->status);
+    ctl_publish_free(c->publish);
+    ctl_translator_free(c->translator);
+    ctl_store_free(c->store);
+    gw_map_fini(&c->endpoints, free);
+    free(c);
+}
+
+uint16_t ctl_controller_admin_port(const struct ctl_controller *c) {
+    return ctl_admin_port(c->admin);
+}
+
+uint16_t ctl_controller_listen_port(const struct ctl_controller *c) {
+    return ctl_publish_port(c->publish);
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole pipeline of the controller wired on one screen: source > store > translate > publish
+// and status, with an admin port beside it.
+#ifndef CTL_CONTROLLER_H
+#define CTL_CONTROLLER_H
+
+#include "controller/publish/publish.h"
+#include "controller/source/dir.h"
+#include "controller/status/status.h"
+#include "shared/httpd.h"
+#include "shared/map.h"
+
+// How long a burst of changes may gather before translation (also capped: never later than this
+// after the first).
+#define CTL_DEBOUNCE_MS 20
+
+struct ctl_options {
+    const char *source_dir;
+    const char *state_dir;
+    const char *listen_host, *admin_host;
+    uint16_t listen_port, admin_port;
+    struct gw_map endpoints; // "ns/service" -> "host:port"; copied
+};
+
+struct ctl_controller; // opaque
+// The first snapshot is made before it returns; the ports answer once the loop runs.
+struct ctl_controller *ctl_controller_new(struct gw_loop *l, const struct ctl_options *o,
+                                          struct gw_err *err);
+void ctl_controller_free(struct ctl_controller *c); // outside of a turn of the loop
+uint16_t ctl_controller_admin_port(const struct ctl_controller *c);
+uint16_t ctl_controller_listen_port(const struct ctl_controller *c);
+
+#endif

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// tandem-controller: objects in, snapshots and statuses out.
+//
+//   source/      where objects come from (a folder of YAML files)      -> store
+//   res/         kinds: what an object may hold, one field table each
+//   store/       objects by kind, namespace and name; what is dirty    -> translate
+//   translate/   pure: objects to resources and reports                -> publish, status
+//   publish/     versions and deltas to data planes, ACK and NACK back -> status
+//   status/      conditions: merged, compared, kept
+//   admin.c      the port that tandemctl asks
+//   controller.c wires all of it
+//   cli/         tandemctl, a program of its own
+#include "controller/controller.h"
+#include "controller/version.h"
+#include "shared/flags.h"
+#include "shared/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define USAGE                                                                                      \
+    "usage: tandem-controller --source dir:PATH --state DIR [flags]\n"                             \
+    "Translates Gateway API objects and pushes them to data planes.\n"
+
+struct args {
+    const char *source, *state, *log_level;
+    struct gw_flag_hostport listen, admin;
+    struct gw_map endpoints;
+    bool help, version;
+};
+
+static struct gw_loop *main_loop;
+
+static void on_signal(int sig) {
+    (void)sig;
+    gw_loop_stop(main_loop);
+}
+
+static bool is_label(struct gw_str s) {
+    if (s.len == 0 || s.len > 63) return false;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-')) return false;
+    }
+    return true;
+}
+
+static enum gw_rc check_endpoints(const struct gw_map *endpoints, struct gw_err *err) {
+    size_t it = 0;
+    struct gw_str key;
+    void *value;
+    while (gw_map_next(endpoints, &it, &key, &value)) {
+        struct gw_str name = key, ns = gw_str_cut(&name, '/');
+        if (!is_label(ns) || !is_label(name))
+            return gw_err_set(err, GW_ERR_INPUT, 0, "--endpoint '" GW_STR_FMT "' is not NS/SERVICE",
+                              GW_STR_ARG(key));
+        struct gw_flag_hostport hp;
+        if (gw_hostport_parse(gw_str_of(value), NULL, &hp, err) != GW_OK)
+            return gw_err_wrap(err, "--endpoint " GW_STR_FMT, GW_STR_ARG(key));
+        if (hp.port == 0)
+            return gw_err_set(err, GW_ERR_INPUT, 0, "--endpoint " GW_STR_FMT ": port 0 is none",
+                              GW_STR_ARG(key));
+    }
+    return GW_OK;
+}
+
+// What flags one by one cannot say.
+static enum gw_rc check(const struct args *a, struct ctl_options *ret, struct gw_err *err) {
+    if (!a->source) return gw_err_set(err, GW_ERR_INPUT, 0, "--source dir:PATH is needed");
+    if (!a->state) return gw_err_set(err, GW_ERR_INPUT, 0, "--state DIR is needed");
+    struct gw_str source = gw_str_of(a->source);
+    if (!gw_str_starts(source, GW_STR("dir:")) || source.len == 4)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--source '%s' is not dir:PATH", a->source);
+    if (a->listen.port && a->listen.port == a->admin.port &&
+        strcmp(a->listen.host, a->admin.host) == 0)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--listen and --admin are both %s:%u",
+                          a->admin.host, a->admin.port);
+    GW_TRY(check_endpoints(&a->endpoints, err));
+    *ret = (struct ctl_options){
+        .source_dir = a->source + 4,
+        .state_dir = a->state,
+        .listen_host = a->listen.host,
+        .listen_port = a->listen.port,
+        .admin_host = a->admin.host,
+        .admin_port = a->admin.port,
+        .endpoints = a->endpoints,
+    };
+    return GW_OK;
+}
+
+static void handle_signals(void) {
+    struct sigaction stop = {.sa_handler = on_signal};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+static int run(const struct ctl_options *o) {
+    struct gw_err err = {0};
+    main_loop = gw_loop_new(&err);
+    if (!main_loop) {
+        fprintf(stderr, "tandem-controller: %s\n", err.text);
+        return 1;
+    }
+    handle_signals();
+    struct ctl_controller *c = ctl_controller_new(main_loop, o, &err);
+    if (c) {
+        GW_INFO(
+            "main", "ready", GW_KS("source", o->source_dir), GW_KS("listen_host", o->listen_host),
+            GW_KI("listen_port", ctl_controller_listen_port(c)), GW_KS("admin_host", o->admin_host),
+            GW_KI("admin_port", ctl_controller_admin_port(c)));
+        gw_loop_run(main_loop);
+        GW_INFO("main", "ends");
+    } else {
+        fprintf(stderr, "tandem-controller: %s\n", err.text);
+    }
+    int status = c ? 0 : 1;
+    ctl_controller_free(c);
+    gw_loop_free(main_loop);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    struct args a = {
+        .log_level = "info",
+        .listen = {"127.0.0.1", 18443},
+        .admin = {"127.0.0.1", 18080},
+    };
+    const struct gw_flag flags[] = {
+        {"source", "dir:PATH", "folder of YAML files to read and follow", GW_FLAG_STRING, &a.source,
+         0, 0, 0},
+        {"state", "DIR", "folder for the push CA and the bootstrap token (made when missing)",
+         GW_FLAG_STRING, &a.state, 0, 0, 0},
+        {"listen", "HOST:PORT", "where data planes connect (127.0.0.1:18443)", GW_FLAG_HOSTPORT,
+         &a.listen, 0, 0, 0},
+        {"admin", "HOST:PORT", "where tandemctl asks (127.0.0.1:18080)", GW_FLAG_HOSTPORT, &a.admin,
+         0, 0, 0},
+        {"endpoint", "NS/SERVICE=HOST:PORT",
+         "address of a Service without EndpointSlices; may be repeated", GW_FLAG_PAIR, &a.endpoints,
+         0, 0, 0},
+        {"log-level", "LEVEL", "debug, info, warn or error (info)", GW_FLAG_STRING, &a.log_level, 0,
+         0, 0},
+        {"version", NULL, "print the version and end", GW_FLAG_BOOL, &a.version, 0, 0, 0},
+        {"help", NULL, "print this and end", GW_FLAG_BOOL, &a.help, 0, 0, 'h'},
+        {.name = NULL},
+    };
+    struct gw_err err = {0};
+    struct ctl_options options = {0};
+    enum gw_log_level level;
+    enum gw_rc rc = gw_flags_parse(flags, argc, argv, NULL, 0, NULL, &err);
+    int status = 0;
+    if (rc == GW_OK && a.help) {
+        gw_flags_help(flags, USAGE, stdout);
+    } else if (rc == GW_OK && a.version) {
+        puts("tandem-controller " CTL_VERSION);
+    } else if (rc != GW_OK || check(&a, &options, &err) != GW_OK) {
+        fprintf(stderr, "tandem-controller: %s\n", err.text);
+        status = 2;
+    } else if (gw_log_level_of(gw_str_of(a.log_level), &level) != GW_OK) {
+        fprintf(stderr, "tandem-controller: --log-level '%s' is not debug, info, warn or error\n",
+                a.log_level);
+        status = 2;
+    } else {
+        gw_log_init(STDERR_FILENO, level);
+        status = run(&options);
+    }
+    gw_map_fini(&a.endpoints, free);
+    return status;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of publish/ share: resources, views of them, and peers.
+#ifndef CTL_PUBLISH_INTERNAL_H
+#define CTL_PUBLISH_INTERNAL_H
+
+#include "controller/publish/publish.h"
+#include "shared/ir_message.h"
+#include "shared/vec.h"
+
+// Entries a view remembers for deltas; a peer that is further behind compares all versions.
+#define CTL_VIEW_LOG_MAX 200000
+
+struct ctl_pub_resource {
+    char *name;
+    json_t *body;
+    char version[GW_IR_VERSION_CHARS + 1];
+    bool programmed; // this form was acknowledged by all that were connected; sticky
+    unsigned refs;   // the snapshot and views
+};
+
+// One resource as a view holds it.
+struct ctl_view_entry {
+    struct ctl_pub_resource *resource;
+    uint64_t serial; // of the view when this form came in
+};
+
+// The resources that data planes of one Gateway get ("": all of them). Shared by its peers.
+struct ctl_view {
+    struct ctl_view *next;
+    char *gateway;
+    struct gw_map entries; // name -> struct ctl_view_entry *
+    uint64_t serial;       // counts changes
+    char root[GW_IR_VERSION_CHARS + 1];
+    uint64_t log_begin; // changes up to this one are forgotten
+    GW_VEC(struct ctl_view_change {
+        uint64_t serial;
+        char *name;
+    })
+    log;
+};
+
+enum ctl_peer_state {
+    CTL_PEER_NEW,       // no hello yet
+    CTL_PEER_COMPARING, // asked what it has
+    CTL_PEER_LIVE,
+};
+
+struct ctl_refusal {
+    char *resource, *reason;
+    char version[GW_IR_VERSION_CHARS + 1];
+};
+
+struct ctl_peer {
+    struct ctl_peer *next;
+    struct ctl_publish *publish;
+    struct gw_h2link_peer *link;
+    struct ctl_view *view;
+    enum ctl_peer_state state;
+    char *node, *address;
+    uint64_t sent, acked; // serials of the view; sent > acked: a delta is under way
+    char sent_root[GW_IR_VERSION_CHARS + 1];
+    GW_VEC(struct ctl_refusal) refusals;
+};
+
+struct ctl_publish {
+    struct ctl_publish_opts opts;
+    struct gw_map resources; // name -> struct ctl_pub_resource *
+    struct ctl_view *views;
+    struct ctl_peer *peers;
+    struct gw_h2link_server *server;
+    struct gw_tls_ctx *tls;
+    struct gw_secret *token;
+};
+
+// view.c
+struct ctl_view *ctl_view_of(struct ctl_publish *p, const char *gateway);
+void ctl_view_refresh(struct ctl_publish *p, struct ctl_view *v); // after resources changed
+void ctl_view_free(struct ctl_view *v);
+void ctl_pub_resource_unref(struct ctl_pub_resource *r);
+
+// peer.c
+void ctl_peer_open(void *arg, struct gw_h2link_peer *link);
+void ctl_peer_message(void *arg, struct gw_h2link_peer *link, struct gw_str bytes);
+void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err *why);
+void ctl_peer_push(struct ctl_peer *peer); // sends what it lacks, unless a delta is under way
+void ctl_peer_free(struct ctl_peer *peer);
+void ctl_publish_count_init(void);
+void ctl_publish_note_programmed(struct ctl_publish *p);
+
+// state.c: ca.crt, ca.key and token of the state folder, made where they are missing; and a server
+// certificate of that CA.
+enum gw_rc ctl_state_load(const char *dir, const char *host, struct gw_tls_ctx **ret_tls,
+                          struct gw_secret **ret_token, struct gw_err *err);
+
+#endif

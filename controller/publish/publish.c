@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// See publish.h. The current snapshot, and what its data planes have said of it.
+#include "controller/publish/internal.h"
+#include "shared/log.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+#define PEERS_MAX 4096
+#define MESSAGE_BYTES_MAX GW_IR_MESSAGE_BYTES_MAX
+
+static bool authorize(void *arg, struct gw_str token) {
+    const struct ctl_publish *p = arg;
+    return gw_secret_eq(p->token, token);
+}
+
+struct ctl_publish *ctl_publish_new(const struct ctl_publish_opts *o, struct gw_err *err) {
+    struct ctl_publish *p = gw_alloc(sizeof(*p));
+    p->opts = *o;
+    ctl_publish_count_init();
+    ctl_view_of(p, "");
+    enum gw_rc rc = ctl_state_load(o->state_dir, o->host, &p->tls, &p->token, err);
+    if (rc == GW_OK) {
+        struct gw_h2link_server_opts so = {
+            .host = o->host,
+            .port = o->port,
+            .tls = p->tls,
+            .message_bytes_max = MESSAGE_BYTES_MAX,
+            .peers_max = PEERS_MAX,
+            .authorize = authorize,
+            .on_open = ctl_peer_open,
+            .on_message = ctl_peer_message,
+            .on_close = ctl_peer_close,
+            .arg = p,
+        };
+        p->server = gw_h2link_server_new(o->loop, &so, err);
+    }
+    if (p->server) return p;
+    ctl_publish_free(p);
+    return NULL;
+}
+
+static void free_resource(void *value) {
+    ctl_pub_resource_unref(value);
+}
+
+void ctl_publish_free(struct ctl_publish *p) {
+    if (!p) return;
+    if (p->server) gw_h2link_server_free(p->server);
+    while (p->peers) {
+        struct ctl_peer *next = p->peers->next;
+        ctl_peer_free(p->peers);
+        p->peers = next;
+    }
+    while (p->views) {
+        struct ctl_view *next = p->views->next;
+        ctl_view_free(p->views);
+        p->views = next;
+    }
+    gw_map_fini(&p->resources, free_resource);
+    gw_tls_ctx_unref(p->tls);
+    gw_secret_unref(p->token);
+    free(p);
+}
+
+uint16_t ctl_publish_port(const struct ctl_publish *p) {
+    return gw_h2link_server_port(p->server);
+}
+
+// --- the snapshot
+// ---------------------------------------------------------------------------------
+
+static bool apply_one(struct ctl_publish *p, const struct ctl_resource_change *c) {
+    struct gw_str name = gw_str_of(c->name);
+    struct ctl_pub_resource *old = gw_map_get(&p->resources, name);
+    struct gw_err err;
+    if (!c->body) {
+        if (old) ctl_pub_resource_unref(gw_map_del(&p->resources, name));
+        return old != NULL;
+    }
+    if (gw_ir_validate(name, c->body, &err) != GW_OK) {
+        GW_ERROR("publish", "translation made a bad resource: its last good form is kept",
+                 GW_KS("resource", c->name), GW_KS("err", err.text));
+        return false;
+    }
+    struct ctl_pub_resource *r = gw_alloc(sizeof(*r));
+    r->name = gw_strdup(c->name);
+    r->body = json_incref(c->body);
+    r->refs = 1;
+    gw_ir_version(r->body, r->version);
+    if (old && strcmp(old->version, r->version) == 0) {
+        ctl_pub_resource_unref(r);
+        return false;
+    }
+    gw_map_put(&p->resources, name, r);
+    if (old) ctl_pub_resource_unref(old);
+    return true;
+}
+
+void ctl_publish_apply(struct ctl_publish *p, const struct ctl_resource_change *changes, size_t n) {
+    size_t changed = 0;
+    for (size_t i = 0; i < n; i++)
+        changed += apply_one(p, &changes[i]);
+    if (!changed) return;
+    for (struct ctl_view *v = p->views; v; v = v->next)
+        ctl_view_refresh(p, v);
+    for (struct ctl_peer *peer = p->peers; peer; peer = peer->next)
+        if (peer->view) ctl_peer_push(peer);
+    GW_INFO("publish", "snapshot changed", GW_KI("resources", changed),
+            GW_KS("version", ctl_view_of(p, "")->root));
+}
+
+// --- what data planes said
+// ------------------------------------------------------------------------
+
+// The serial up to which all connected data planes of a view have acknowledged; false: none is
+// connected.
+static bool acked_by_all(const struct ctl_publish *p, const struct ctl_view *v, uint64_t *ret) {
+    bool any = false;
+    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
+        if (peer->view != v) continue;
+        if (!any || peer->acked < *ret) *ret = peer->acked;
+        any = true;
+    }
+    return any;
+}
+
+static const char *refusal_of(const struct ctl_publish *p, const struct ctl_pub_resource *r) {
+    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next)
+        for (size_t i = 0; i < peer->refusals.len; i++)
+            if (strcmp(peer->refusals.ptr[i].resource, r->name) == 0 &&
+                strcmp(peer->refusals.ptr[i].version, r->version) == 0)
+                return peer->refusals.ptr[i].reason;
+    return NULL;
+}
+
+void ctl_publish_note_programmed(struct ctl_publish *p) {
+    for (struct ctl_view *v = p->views; v; v = v->next) {
+        uint64_t acked = 0;
+        size_t it = 0;
+        struct gw_str name;
+        void *value;
+        if (!acked_by_all(p, v, &acked)) continue;
+        while (gw_map_next(&v->entries, &it, &name, &value)) {
+            struct ctl_view_entry *e = value;
+            if (e->resource->programmed || e->serial > acked) continue;
+            if (!refusal_of(p, e->resource)) e->resource->programmed = true;
+        }
+    }
+}
+
+static bool is_pending(const struct ctl_publish *p, const struct ctl_pub_resource *r) {
+    for (const struct ctl_view *v = p->views; v; v = v->next) {
+        uint64_t acked = 0;
+        const struct ctl_view_entry *e = gw_map_get(&v->entries, gw_str_of(r->name));
+        if (e && acked_by_all(p, v, &acked) && e->serial > acked) return true;
+    }
+    return false;
+}
+
+enum ctl_programmed ctl_publish_programmed(const struct ctl_publish *p, char *const *names,
+                                           size_t n, const char **ret_reason) {
+    enum ctl_programmed worst = CTL_PROGRAMMED_YES;
+    *ret_reason = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const struct ctl_pub_resource *r = gw_map_get(&p->resources, gw_str_of(names[i]));
+        const char *refusal = r ? refusal_of(p, r) : NULL;
+        if (refusal) {
+            *ret_reason = refusal;
+            return CTL_PROGRAMMED_REFUSED;
+        }
+        // Once acknowledged by all that were connected, it stays so; one that connects later is a
+        // matter of the Gateway's count alone.
+        if (r && r->programmed) continue;
+        if (!r || !is_pending(p, r))
+            worst = CTL_PROGRAMMED_NONE;
+        else if (worst == CTL_PROGRAMMED_YES)
+            worst = CTL_PROGRAMMED_PENDING;
+    }
+    return worst;
+}
+
+static bool serves(const struct ctl_peer *peer, const char *gateway) {
+    return peer->view &&
+           (!gateway || !*peer->view->gateway || strcmp(peer->view->gateway, gateway) == 0);
+}
+
+void ctl_publish_counts(const struct ctl_publish *p, const char *gateway, unsigned *ret_connected,
+                        unsigned *ret_acked) {
+    *ret_connected = *ret_acked = 0;
+    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
+        if (!serves(peer, gateway)) continue;
+        ++*ret_connected;
+        *ret_acked += peer->state == CTL_PEER_LIVE && peer->acked == peer->view->serial;
+    }
+}
+
+static bool is_listed(const json_t *list, const char *address) {
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (gw_str_eq(gw_json_str(json_array_get(list, i), "value"), gw_str_of(address)))
+            return true;
+    return false;
+}
+
+#define ADDRESSES_MAX 16 // GatewayStatus.addresses
+
+json_t *ctl_publish_addresses(const struct ctl_publish *p, const char *gateway) {
+    json_t *list = json_array();
+    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
+        unsigned char ip[16];
+        if (!serves(peer, gateway) || !*peer->address || is_listed(list, peer->address)) continue;
+        if (json_array_size(list) >= ADDRESSES_MAX) break;
+        bool is_ip = inet_pton(AF_INET, peer->address, ip) == 1 ||
+                     inet_pton(AF_INET6, peer->address, ip) == 1;
+        json_array_append_new(list, json_pack("{ssss}", "type", is_ip ? "IPAddress" : "Hostname",
+                                              "value", peer->address));
+    }
+    return list;
+}
+
+// --- for people
+// -----------------------------------------------------------------------------------
+
+static json_t *dump_resource(const struct ctl_pub_resource *r) {
+    bool is_secret = gw_str_starts(gw_str_of(r->name), GW_STR("secret/"));
+    json_t *body = is_secret ? json_pack("{ss}", "value", "(redacted)") : json_incref(r->body);
+    return json_pack("{sssbso}", "version", r->version, "programmed", r->programmed, "body", body);
+}
+
+static json_t *dump_peer(const struct ctl_peer *peer) {
+    json_t *refused = json_object();
+    for (size_t i = 0; i < peer->refusals.len; i++)
+        json_object_set_new(refused, peer->refusals.ptr[i].resource,
+                            json_string(peer->refusals.ptr[i].reason));
+    return json_pack("{sssssssssbso}", "node", peer->node, "gateway", peer->view->gateway,
+                     "address", peer->address, "peer", gw_h2link_peer_address(peer->link),
+                     "current", peer->acked == peer->view->serial, "refused", refused);
+}
+
+json_t *ctl_publish_dump(const struct ctl_publish *p) {
+    json_t *resources = json_object(), *planes = json_array();
+    const char *version = "";
+    struct gw_str *names = gw_map_sorted_keys(&p->resources);
+    for (size_t i = 0; i < p->resources.len; i++) {
+        const struct ctl_pub_resource *r = gw_map_get(&p->resources, names[i]);
+        json_object_set_new(resources, r->name, dump_resource(r));
+    }
+    free(names);
+    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next)
+        if (peer->view) json_array_append_new(planes, dump_peer(peer));
+    for (const struct ctl_view *v = p->views; v; v = v->next)
+        if (!*v->gateway) version = v->root;
+    return json_pack("{sssoso}", "version", version, "resources", resources, "dataPlanes", planes);
+}

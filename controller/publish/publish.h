@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The current snapshot, its versions, and the data planes that follow it: deltas out, ACK and NACK
+// in. Feeds acknowledgements back into status. One thread (the controller's loop).
+#ifndef CTL_PUBLISH_PUBLISH_H
+#define CTL_PUBLISH_PUBLISH_H
+
+#include "controller/translate/translate.h"
+#include "shared/h2link.h"
+
+struct ctl_publish; // opaque
+
+struct ctl_publish_opts {
+    struct gw_loop *loop;
+    const char *state_dir; // ca.crt, ca.key, token are made here when missing (0700/0600)
+    const char *host;      // push address
+    uint16_t port;         // 0: any free one
+    // Called after a connection, acknowledgement or refusal changed what ctl_publish_programmed
+    // says.
+    void (*on_change)(void *arg);
+    void *arg;
+};
+struct ctl_publish *ctl_publish_new(const struct ctl_publish_opts *o, struct gw_err *err);
+void ctl_publish_free(struct ctl_publish *p);
+uint16_t ctl_publish_port(const struct ctl_publish *p);
+
+// Applies changes (from ctl_translate) to the current snapshot and pushes deltas to connected data
+// planes. Counts push_resources_sent_total. Bodies are validated by gw_ir_validate; one that does
+// not pass is an internal fault: the last good form is kept and logged.
+void ctl_publish_apply(struct ctl_publish *p, const struct ctl_resource_change *changes, size_t n);
+
+// What the data planes say of a set of resources (sorted names).
+enum ctl_programmed {
+    CTL_PROGRAMMED_NONE,    // no data plane has ever acknowledged the present form
+    CTL_PROGRAMMED_PENDING, // some connected ones have not answered yet
+    CTL_PROGRAMMED_YES, // all that were connected acknowledged this form; sticky over disconnects
+    CTL_PROGRAMMED_REFUSED, // one refused a resource; ret_reason (borrowed) says why
+};
+enum ctl_programmed ctl_publish_programmed(const struct ctl_publish *p, char *const *names,
+                                           size_t n, const char **ret_reason);
+// Data planes that serve a Gateway ("ns/name"; NULL: any), and how many of them are at the newest
+// version.
+void ctl_publish_counts(const struct ctl_publish *p, const char *gateway, unsigned *ret_connected,
+                        unsigned *ret_acked);
+
+// Addresses that the data planes of a Gateway ("ns/name") say they are reached at: a list of
+// {"type": "IPAddress" or "Hostname", "value"}, without repeats. New reference.
+json_t *ctl_publish_addresses(const struct ctl_publish *p, const char *gateway);
+
+// For the admin port: {"version": ..., "resources": {...}, "dataPlanes": [...]}, secrets redacted.
+json_t *ctl_publish_dump(const struct ctl_publish *p);
+
+#endif

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Views: which resources the data planes of one Gateway get, the version of the whole, and the log
+// of changes that deltas are made from.
+#include "controller/publish/internal.h"
+
+#include <stdlib.h>
+
+void ctl_pub_resource_unref(struct ctl_pub_resource *r) {
+    if (--r->refs) return;
+    free(r->name);
+    json_decref(r->body);
+    free(r);
+}
+
+static void free_entry(void *value) {
+    struct ctl_view_entry *e = value;
+    ctl_pub_resource_unref(e->resource);
+    free(e);
+}
+
+void ctl_view_free(struct ctl_view *v) {
+    gw_map_fini(&v->entries, free_entry);
+    for (size_t i = 0; i < v->log.len; i++)
+        free(v->log.ptr[i].name);
+    GW_VEC_FINI(&v->log);
+    free(v->gateway);
+    free(v);
+}
+
+// --- which resources
+// ------------------------------------------------------------------------------
+
+static void add_name(const struct ctl_publish *p, struct gw_map *scope, struct gw_str name);
+
+static void add_llm_keys(const struct ctl_publish *p, struct gw_map *scope, const json_t *body) {
+    const json_t *keys = gw_json_get(body, "keys");
+    for (size_t i = 0; i < json_array_size(keys); i++)
+        add_name(p, scope, gw_json_str(json_array_get(keys, i), "secret"));
+}
+
+// Adds a resource and what it refers to; references point one way, so this ends.
+static void add_name(const struct ctl_publish *p, struct gw_map *scope, struct gw_str name) {
+    struct ctl_pub_resource *r = name.len ? gw_map_get(&p->resources, name) : NULL;
+    if (!r || gw_map_get(scope, name)) return;
+    gw_map_put(scope, name, r);
+    struct gw_str endpoints = gw_json_str(r->body, "endpoints");
+    if (endpoints.len) add_name(p, scope, endpoints);
+    add_llm_keys(p, scope, r->body);
+    const json_t *backends = gw_json_get(r->body, "backends");
+    for (size_t i = 0; i < json_array_size(backends); i++)
+        add_name(p, scope, gw_json_str(json_array_get(backends, i), "backend"));
+}
+
+static bool is_attached(const struct gw_map *scope, const json_t *rule) {
+    const json_t *attach = gw_json_get(rule, "attach");
+    for (size_t i = 0; i < json_array_size(attach); i++)
+        if (gw_map_get(scope, gw_json_str(json_array_get(attach, i), "listener"))) return true;
+    return false;
+}
+
+// name -> resource of everything that a Gateway's data planes need.
+static void scope_of(const struct ctl_publish *p, const char *gateway, struct gw_map *scope) {
+    size_t it = 0;
+    struct gw_str name;
+    void *value;
+    while (gw_map_next(&p->resources, &it, &name, &value)) {
+        const struct ctl_pub_resource *r = value;
+        bool is_ours = gw_str_eq(gw_json_str(r->body, "gateway"), gw_str_of(gateway));
+        if (!*gateway || (gw_str_starts(name, GW_STR("listener/")) && is_ours))
+            gw_map_put(scope, name, value);
+    }
+    if (!*gateway) return;
+    it = 0;
+    while (gw_map_next(&p->resources, &it, &name, &value)) {
+        const struct ctl_pub_resource *r = value;
+        if (gw_str_starts(name, GW_STR("rule/")) && is_attached(scope, r->body))
+            add_name(p, scope, name);
+    }
+}
+
+// --- what changed
+// ---------------------------------------------------------------------------------
+
+static void log_change(struct ctl_view *v, struct gw_str name) {
+    struct ctl_view_change c = {v->serial, gw_strndup(name.ptr, name.len)};
+    GW_VEC_PUSH(&v->log, c);
+    if (v->log.len <= CTL_VIEW_LOG_MAX) return;
+    size_t half = v->log.len / 2;
+    v->log_begin = v->log.ptr[half - 1].serial;
+    for (size_t i = 0; i < half; i++)
+        free(v->log.ptr[i].name);
+    memmove(v->log.ptr, v->log.ptr + half, (v->log.len - half) * sizeof(*v->log.ptr));
+    v->log.len -= half;
+}
+
+static size_t drop_gone(struct ctl_view *v, const struct gw_map *scope) {
+    size_t it = 0, n = 0;
+    struct gw_str name;
+    void *value;
+    while (gw_map_next(&v->entries, &it, &name, &value)) {
+        if (gw_map_get(scope, name)) continue;
+        log_change(v, name);
+        gw_map_del(&v->entries, name);
+        free_entry(value);
+        n++;
+    }
+    return n;
+}
+
+static size_t take_new(struct ctl_view *v, const struct gw_map *scope) {
+    size_t it = 0, n = 0;
+    struct gw_str name;
+    void *value;
+    while (gw_map_next(scope, &it, &name, &value)) {
+        struct ctl_view_entry *e = gw_map_get(&v->entries, name);
+        struct ctl_pub_resource *r = value;
+        if (e && e->resource == r) continue;
+        if (!e) {
+            e = gw_alloc(sizeof(*e));
+            gw_map_put(&v->entries, name, e);
+        } else {
+            ctl_pub_resource_unref(e->resource);
+        }
+        r->refs++;
+        *e = (struct ctl_view_entry){r, v->serial};
+        log_change(v, name);
+        n++;
+    }
+    return n;
+}
+
+static void compute_root(struct ctl_view *v) {
+    struct gw_str *names = gw_map_sorted_keys(&v->entries);
+    struct gw_ir_root *root = gw_ir_root_new();
+    for (size_t i = 0; i < v->entries.len; i++) {
+        const struct ctl_view_entry *e = gw_map_get(&v->entries, names[i]);
+        gw_ir_root_add(root, names[i], e->resource->version);
+    }
+    gw_ir_root_finish(root, v->root);
+    free(names);
+}
+
+void ctl_view_refresh(struct ctl_publish *p, struct ctl_view *v) {
+    struct gw_map scope = {0};
+    scope_of(p, v->gateway, &scope);
+    v->serial++;
+    size_t changed = drop_gone(v, &scope) + take_new(v, &scope);
+    if (changed)
+        compute_root(v);
+    else
+        v->serial--;
+    gw_map_fini(&scope, NULL);
+}
+
+struct ctl_view *ctl_view_of(struct ctl_publish *p, const char *gateway) {
+    for (struct ctl_view *v = p->views; v; v = v->next)
+        if (strcmp(v->gateway, gateway) == 0) return v;
+    struct ctl_view *v = gw_alloc(sizeof(*v));
+    v->gateway = gw_strdup(gateway);
+    v->next = p->views;
+    p->views = v;
+    compute_root(v); // of nothing: an empty view has a root, too
+    ctl_view_refresh(p, v);
+    return v;
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resources to a config: secrets and endpoints, then backends, then listeners, then rules in the
+// order of their age, and at last one router per listener. Each resource is refused alone.
+#include "dataplane/conf/compile.h"
+
+#include "dataplane/obs/metrics.h"
+
+#include <stdlib.h>
+
+static enum gw_rc compile_one(struct dp_compile *c, dp_compile_fn fn, struct gw_str name) {
+    struct gw_err err;
+    enum gw_rc rc = fn(c, name, gw_map_get(c->resources, name), &err);
+    if (rc != GW_OK) dp_conf_refuse(c->refusals, name, err.text);
+    return rc;
+}
+
+// --- listeners ----------------------------------------------------------------------------------
+
+enum gw_rc dp_compile_listener(struct dp_compile *c, struct gw_str name, const json_t *body,
+                               struct gw_err *err GW_UNUSED) {
+    struct dp_listener_build *b = gw_arena_zalloc(c->arena, sizeof(*b));
+    struct dp_listener *l = gw_arena_zalloc(c->arena, sizeof(*l));
+    l->name = gw_arena_dup(c->arena, name);
+    l->gateway = gw_arena_dup(c->arena, gw_json_str(body, "gateway"));
+    l->section = gw_arena_dup(c->arena, gw_json_str(body, "name"));
+    l->hostname = gw_arena_dup(c->arena, gw_json_str(body, "hostname"));
+    const struct gw_str labels[] = {l->gateway, GW_STR(""), GW_STR(""), GW_STR("4xx")};
+    l->requests_unrouted = gw_metric_series(&dp_metric_requests, labels);
+    b->listener = l;
+    b->port = (uint16_t)gw_json_int(body, "port", 0);
+    b->router = dp_router_builder_new();
+    gw_map_put(&c->listeners, name, b);
+    return GW_OK;
+}
+
+struct listeners {
+    struct dp_listener_build **ptr;
+    size_t len;
+};
+
+static int by_port_and_name(const void *x, const void *y) {
+    const struct dp_listener_build *const *a = x, *const *b = y;
+    int order = (int)(*a)->port - (int)(*b)->port;
+    return order ? order : gw_str_cmp((*a)->listener->name, (*b)->listener->name);
+}
+
+// Listeners sorted by port, then by name; the array is the caller's.
+static struct listeners sorted_listeners(struct dp_compile *c) {
+    struct listeners all = {gw_alloc((c->listeners.len + 1) * sizeof(struct dp_listener_build *)),
+                            0};
+    size_t it = 0;
+    struct gw_str name;
+    void *value;
+    while (gw_map_next(&c->listeners, &it, &name, &value))
+        all.ptr[all.len++] = value;
+    qsort(all.ptr, all.len, sizeof(*all.ptr), by_port_and_name);
+    return all;
+}
+
+static void build_ports(struct dp_compile *c) {
+    struct listeners all = sorted_listeners(c);
+    const struct dp_listener **list = gw_arena_alloc(c->arena, (all.len + 1) * sizeof(*list));
+    struct dp_conf *conf = c->conf;
+    conf->ports = gw_arena_zalloc(c->arena, (all.len + 1) * sizeof(*conf->ports));
+    for (size_t i = 0; i < all.len; i++) {
+        struct dp_listener_build *b = all.ptr[i];
+        b->listener->router = dp_router_build(b->router);
+        GW_VEC_PUSH(&c->owned->routers, b->listener->router);
+        list[i] = b->listener;
+        if (i == 0 || all.ptr[i - 1]->port != b->port)
+            conf->ports[conf->ports_n++] = (struct dp_port){b->port, &list[i], 0};
+        conf->ports[conf->ports_n - 1].len++;
+    }
+    free(all.ptr);
+}
+
+// --- rules --------------------------------------------------------------------------------------
+
+static int by_age(const void *x, const void *y) {
+    const struct dp_rule_build *a = x, *b = y;
+    int order = gw_str_cmp(a->age, b->age);
+    if (order == 0) order = gw_str_cmp(a->rule->route, b->rule->route);
+    if (order) return order;
+    return (a->rule->index > b->rule->index) - (a->rule->index < b->rule->index);
+}
+
+static void compile_rules(struct dp_compile *c, const struct gw_str *names, size_t n) {
+    struct dp_rule_build *rules = gw_alloc((n + 1) * sizeof(*rules));
+    size_t rules_n = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct gw_err err;
+        const json_t *body = gw_map_get(c->resources, names[i]);
+        if (dp_compile_rule(c, names[i], body, &rules[rules_n], &err) == GW_OK)
+            rules_n++;
+        else
+            dp_conf_refuse(c->refusals, names[i], err.text);
+    }
+    qsort(rules, rules_n, sizeof(*rules), by_age);
+    for (size_t i = 0; i < rules_n; i++)
+        dp_compile_attach(c, &rules[i]);
+    c->conf->rules_n = (unsigned)rules_n;
+    free(rules);
+}
+
+// --- the whole ----------------------------------------------------------------------------------
+
+static struct dp_conf *new_conf(const char *version, struct dp_conf_owned **ret_owned) {
+    struct dp_conf *conf = gw_alloc(sizeof(*conf));
+    atomic_init(&conf->refs, 1);
+    size_t n = strlen(version);
+    if (n > GW_IR_VERSION_CHARS) n = GW_IR_VERSION_CHARS;
+    memcpy(conf->version, version, n);
+    gw_arena_init(&conf->arena, NULL, 0, 0);
+    conf->owned = *ret_owned = gw_alloc(sizeof(struct dp_conf_owned));
+    return conf;
+}
+
+// Calls fn for each resource of the kind, by name. names is sorted, so a kind is one run of it.
+static void each(struct dp_compile *c, const struct gw_str *names, size_t n, enum gw_ir_kind kind,
+                 dp_compile_fn fn) {
+    enum gw_ir_kind k;
+    for (size_t i = 0; i < n; i++)
+        if (gw_ir_kind_of(names[i], &k, NULL) == GW_OK && k == kind) compile_one(c, fn, names[i]);
+}
+
+static size_t only_rules(struct gw_str *names, size_t n) {
+    enum gw_ir_kind k;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (gw_ir_kind_of(names[i], &k, NULL) == GW_OK && k == GW_IR_RULE) names[kept++] = names[i];
+    return kept;
+}
+
+struct dp_conf *dp_conf_compile(const struct gw_map *resources, const char *version,
+                                unsigned workers, struct dp_conf_refusals *refusals) {
+    struct dp_compile c = {.resources = resources, .workers = workers, .refusals = refusals};
+    c.conf = new_conf(version, &c.owned);
+    c.arena = &c.conf->arena;
+    struct gw_str *names = gw_map_sorted_keys(resources);
+    size_t n = resources->len;
+    each(&c, names, n, GW_IR_SECRET, dp_compile_secret);
+    each(&c, names, n, GW_IR_ENDPOINTS, dp_compile_endpoints);
+    each(&c, names, n, GW_IR_BACKEND, dp_compile_backend);
+    each(&c, names, n, GW_IR_LISTENER, dp_compile_listener);
+    compile_rules(&c, names, only_rules(names, n));
+    build_ports(&c);
+    c.conf->backends_n = (unsigned)c.backends.len;
+    gw_map_fini(&c.secrets, NULL);
+    gw_map_fini(&c.endpoints, NULL);
+    gw_map_fini(&c.backends, NULL);
+    gw_map_fini(&c.listeners, NULL);
+    free(names);
+    return c.conf;
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules: filters, weighted backends, matches, and the series that requests are counted in.
+#include "dataplane/conf/compile.h"
+#include "dataplane/obs/metrics.h"
+
+#include <stdio.h>
+
+#define CACHE_LINE_BYTES 64
+#define NOT_COMPILED "BackendNotFound"
+
+static enum gw_rc compile_filters(struct dp_compile *c, const json_t *list, struct dp_rule *r,
+                                  struct gw_err *err) {
+    size_t n = json_array_size(list);
+    struct dp_policy *filters = gw_arena_alloc(c->arena, (n + 1) * sizeof(*filters));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *spec = json_array_get(list, i);
+        struct gw_str type = gw_json_str(spec, "type");
+        struct dp_policy *f = &filters[i];
+        f->type = dp_policy_find(type);
+        f->conf = NULL;
+        if (!f->type)
+            return gw_err_set(err, GW_ERR_INPUT, 0,
+                              "filters[%zu]: type '" GW_STR_FMT "' is not known to this data plane",
+                              i, GW_STR_ARG(type));
+        if (f->type->compile(spec, c->arena, &f->conf, err) != GW_OK)
+            return gw_err_wrap(err, "filters[%zu]", i);
+    }
+    r->filters = filters;
+    r->filters_n = (unsigned)n;
+    return GW_OK;
+}
+
+// --- backends -----------------------------------------------------------------------------------
+
+// Each worker writes its own line.
+static struct dp_rule_turns *make_turns(struct dp_compile *c, unsigned backends_n) {
+    size_t bytes =
+        (backends_n * sizeof(int64_t) + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
+    struct dp_rule_turns *turns = gw_arena_alloc(c->arena, c->workers * sizeof(*turns));
+    char *memory = gw_arena_zalloc(c->arena, c->workers * bytes + CACHE_LINE_BYTES);
+    memory += (size_t)(-(uintptr_t)memory) % CACHE_LINE_BYTES;
+    for (unsigned i = 0; i < c->workers; i++)
+        turns[i].current = (int64_t *)(void *)(memory + i * bytes);
+    return turns;
+}
+
+static void compile_rule_backend(struct dp_compile *c, const json_t *spec,
+                                 struct dp_rule_backend *b) {
+    struct gw_str name = gw_json_str(spec, "backend");
+    b->weight = (unsigned)gw_json_int(spec, "weight", 1);
+    b->backend = name.ptr ? gw_map_get(&c->backends, name) : NULL;
+    b->invalid = (struct gw_str){NULL, 0};
+    if (b->backend) return;
+    b->invalid =
+        name.ptr ? GW_STR(NOT_COMPILED) : gw_arena_dup(c->arena, gw_json_str(spec, "invalid"));
+}
+
+static enum gw_rc compile_backends(struct dp_compile *c, const json_t *list, struct dp_rule *r,
+                                   struct gw_err *err) {
+    size_t n = json_array_size(list), llm_n = 0, service_n = 0;
+    struct dp_rule_backend *backends = gw_arena_alloc(c->arena, (n + 1) * sizeof(*backends));
+    for (size_t i = 0; i < n; i++) {
+        compile_rule_backend(c, json_array_get(list, i), &backends[i]);
+        r->weight_sum += backends[i].weight;
+        if (backends[i].backend && backends[i].backend->llm) llm_n++;
+        if (backends[i].backend && backends[i].backend->endpoints) service_n++;
+    }
+    if (llm_n && service_n)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "backends: Services and LLMBackends in one rule");
+    r->is_llm = llm_n > 0;
+    r->backends = backends;
+    r->backends_n = (unsigned)n;
+    if (n > 1) r->turns = make_turns(c, r->backends_n);
+    return GW_OK;
+}
+
+enum gw_rc dp_compile_rule(struct dp_compile *c, struct gw_str name, const json_t *body,
+                           struct dp_rule_build *ret, struct gw_err *err) {
+    struct dp_rule *r = gw_arena_zalloc(c->arena, sizeof(*r));
+    r->name = gw_arena_dup(c->arena, name);
+    r->route = gw_arena_dup(c->arena, gw_json_str(body, "route"));
+    r->index = (unsigned)gw_json_int(body, "index", 0);
+    GW_TRY(compile_filters(c, gw_json_get(body, "filters"), r, err));
+    GW_TRY(compile_backends(c, gw_json_get(body, "backends"), r, err));
+    *ret = (struct dp_rule_build){r, gw_json_str(body, "age"), body};
+    return GW_OK;
+}
+
+// --- matches ------------------------------------------------------------------------------------
+
+static const struct dp_match_pair *compile_pairs(struct dp_compile *c, const json_t *list,
+                                                 unsigned *ret_n) {
+    size_t n = json_array_size(list);
+    struct dp_match_pair *pairs = gw_arena_alloc(c->arena, (n + 1) * sizeof(*pairs));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *one = json_array_get(list, i);
+        pairs[i].name = gw_arena_dup(c->arena, gw_json_str(one, "name"));
+        pairs[i].value = gw_arena_dup(c->arena, gw_json_str(one, "value"));
+    }
+    *ret_n = (unsigned)n;
+    return pairs;
+}
+
+static struct dp_match *compile_matches(struct dp_compile *c, const json_t *list) {
+    size_t n = json_array_size(list);
+    struct dp_match *matches = gw_arena_zalloc(c->arena, (n + 1) * sizeof(*matches));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *spec = json_array_get(list, i), *path = gw_json_get(spec, "path");
+        bool is_exact = gw_str_eq(gw_json_str(path, "type"), GW_STR("Exact"));
+        struct dp_match *m = &matches[i];
+        m->path_type = is_exact ? DP_PATH_EXACT : DP_PATH_PREFIX;
+        m->path = gw_arena_dup(c->arena, gw_json_str(path, "value"));
+        m->method = gw_arena_dup(c->arena, gw_json_str(spec, "method"));
+        m->headers = compile_pairs(c, gw_json_get(spec, "headers"), &m->headers_n);
+        m->query = compile_pairs(c, gw_json_get(spec, "query"), &m->query_n);
+    }
+    return matches;
+}
+
+// --- attaching ----------------------------------------------------------------------------------
+
+static void register_series(struct dp_rule *r, struct gw_str gateway) {
+    static const char *const codes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    char index[12];
+    snprintf(index, sizeof(index), "%u", r->index);
+    for (size_t i = 0; i < GW_ARRAY_LEN(codes); i++) {
+        const struct gw_str labels[] = {gateway, r->route, gw_str_of(index), gw_str_of(codes[i])};
+        r->requests[i] = gw_metric_series(&dp_metric_requests, labels);
+    }
+    const struct gw_str labels[] = {r->route, gw_str_of(index)};
+    r->latency = gw_metric_series(&dp_metric_request_seconds, labels);
+}
+
+static void add_to_router(struct dp_compile *c, const struct dp_listener_build *l,
+                          const json_t *hostnames, const struct dp_rule *r,
+                          const struct dp_match *matches, size_t matches_n) {
+    size_t n = json_array_size(hostnames);
+    for (size_t h = 0; h < (n ? n : 1); h++) {
+        struct gw_str hostname = GW_STR("");
+        if (n) hostname = gw_arena_dup(c->arena, gw_json_str_of(json_array_get(hostnames, h)));
+        for (size_t i = 0; i < matches_n; i++)
+            dp_router_add(l->router, hostname, &matches[i], r);
+    }
+}
+
+void dp_compile_attach(struct dp_compile *c, const struct dp_rule_build *b) {
+    const json_t *attach = gw_json_get(b->body, "attach"), *list = gw_json_get(b->body, "matches");
+    const struct dp_match *matches = compile_matches(c, list);
+    bool is_registered = false;
+    for (size_t i = 0; i < json_array_size(attach); i++) {
+        const json_t *one = json_array_get(attach, i);
+        // A listener that is gone takes the rule out of its traffic and is no mistake of the rule.
+        const struct dp_listener_build *l = gw_map_get(&c->listeners, gw_json_str(one, "listener"));
+        if (!l) continue;
+        if (!is_registered) register_series(b->rule, l->listener->gateway);
+        is_registered = true;
+        add_to_router(c, l, gw_json_get(one, "hostnames"), b->rule, matches, json_array_size(list));
+    }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Filter ResponseHeaderModifier.
+#include "dataplane/policy/header_modifier.h"
+#include "dataplane/policy/types.h"
+
+static enum gw_rc compile(const json_t *spec, struct gw_arena *arena, const void **ret_conf,
+                          struct gw_err *err) {
+    return dp_header_modifier_compile(spec, false, arena, ret_conf, err);
+}
+
+static enum gw_rc response(const void *conf, struct dp_head *head, struct gw_arena *a,
+                           struct gw_err *err) {
+    return dp_header_modifier_apply(conf, &head->fields, a, 502, err);
+}
+
+const struct dp_policy_type dp_policy_response_header_modifier = {
+    .name = "ResponseHeaderModifier",
+    .compile = compile,
+    .response = response,
+};

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers of the gateway itself: every refusal is JSON in the caller's dialect (RFC 9457 problem
+// details where there is none), has a stable code and carries the request's id.
+#include "dataplane/obs/metrics.h"
+#include "dataplane/proxy/req.h"
+
+#include <stdio.h>
+
+static void problem(struct gw_text *out, int status, const char *code, struct gw_str detail) {
+    gw_text_addf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"",
+                 dp_h1_reason(status), status, code);
+    gw_text_adds(out, ",\"detail\":\"");
+    gw_text_add_json(out, detail);
+    gw_text_adds(out, "\"}\n");
+}
+
+// The dialect of a model route's errors: the request's own, else the first one.
+static const struct dp_llm_dialect *dialect_of(const struct dp_req *r) {
+    if (r->llm) return dp_llm_call_dialect(r->llm);
+    if (r->rule && r->rule->is_llm) return dp_llm_dialects[0];
+    return NULL;
+}
+
+void dp_answer_refuse(struct dp_req *r) {
+    const struct dp_llm_dialect *d = dialect_of(r);
+    struct gw_str text = gw_str_of(r->err.text);
+    gw_text_reset(&r->local_body);
+    r->status = r->err.code >= 400 && r->err.code <= 599 ? r->err.code : 500;
+    if (!r->code) r->code = "internal";
+    if (d) {
+        d->error_body(&r->local_body, r->status, r->code, text);
+        r->local_type = "application/json";
+    } else {
+        problem(&r->local_body, r->status, r->code, text);
+        r->local_type = "application/problem+json";
+    }
+    struct gw_str labels[] = {gw_str_of(r->code)};
+    gw_metric_add(gw_metric_series(&dp_metric_refused, labels), 1);
+    r->stage = DP_STAGE_LOCAL;
+}
+
+static struct gw_str head_text(struct dp_req *r, bool keep) {
+    bool old = r->head && r->head->minor_version == 0;
+    const char *connection =
+        keep ? (old ? "connection: keep-alive\r\n" : "") : "connection: close\r\n";
+    return gw_arena_printf(&r->arena,
+                           "HTTP/1.1 %d %s\r\nserver: tandem\r\ncontent-type: %s\r\n"
+                           "content-length: %zu\r\nx-request-id: " GW_STR_FMT "\r\n%s%s\r\n",
+                           r->status, dp_h1_reason(r->status), r->local_type, r->local_body.len,
+                           GW_STR_ARG(r->request_id),
+                           r->status == 405 ? "allow: GET, HEAD, POST\r\n" : "", connection);
+}
+
+// A body that was small enough to be here already needs no lingering close.
+static bool take_rest_of_body(struct dp_req *r) {
+    if (r->body_done) return true;
+    if (!r->head || r->head->expect_continue) return false;
+    r->body_mode = DP_BODY_DROP;
+    struct dp_ev ev;
+    struct gw_slab *owner;
+    struct gw_err err;
+    while (dp_next_event(&r->client->decoder, &r->client->in, &ev, &owner, &err) == GW_OK) {
+        gw_slab_unref(owner);
+        if (ev.type == DP_EV_END) r->body_done = true;
+        if (r->body_done) return true;
+    }
+    return false;
+}
+
+void dp_answer_send(struct dp_req *r) {
+    struct dp_conn *c = &r->client->conn;
+    struct gw_err err;
+    bool keep = r->head && r->head->keep_alive && !r->worker->draining && take_rest_of_body(r) &&
+                r->status != 408;
+    bool no_body = r->head && r->head->method == DP_METHOD_HEAD;
+    struct gw_str head = head_text(r, keep);
+    dp_conn_push(c, NULL, head);
+    if (!no_body) {
+        r->bytes_out = r->local_body.len;
+        dp_conn_push(c, NULL, gw_text_str(&r->local_body));
+    }
+    r->answer_done = true;
+    if (!head.ptr || dp_conn_flush(c, &err) != GW_OK) {
+        dp_req_cancel(r);
+        return;
+    }
+    dp_req_finish(r, keep);
+}
+
+void dp_answer_bad_head(struct dp_req *r, const struct gw_err *err) {
+    dp_req_identify(r);
+    r->err = *err;
+    r->code = err->code == 408   ? "timeout"
+              : err->code == 414 ? "target_too_long"
+              : err->code == 431 ? "head_too_large"
+                                 : "bad_request";
+    dp_answer_refuse(r);
+    dp_answer_send(r);
+}

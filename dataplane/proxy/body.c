@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// The request's body on its way: gathered for a step that reads it whole, forwarded to the
+// upstream, or dropped where nobody takes it any more. Runs on events; the first part, which came
+// with the head, may run on the request's fiber.
+#include "dataplane/proxy/req.h"
+
+// One decoder event from the front of a queue. For DATA, *ret_owner is a new reference of the slab
+// that ev->data borrows from. Consumes what the decoder took.
+enum gw_rc dp_next_event(struct dp_h1_decoder *d, struct gw_buf *in, struct dp_ev *ev,
+                         struct gw_slab **ret_owner, struct gw_err *err) {
+    *ret_owner = NULL;
+    do {
+        struct gw_str bytes = {NULL, 0};
+        struct gw_slab *slab = NULL;
+        size_t used = 0;
+        if (in->head) {
+            bytes = (struct gw_str){in->head->slice.ptr, in->head->slice.len};
+            slab = in->head->slice.slab;
+        }
+        enum gw_rc rc = dp_h1_decode(d, bytes, &used, ev, err);
+        if (rc == GW_OK && ev->type == DP_EV_DATA) *ret_owner = gw_slab_ref(slab);
+        gw_buf_consume(in, used);
+        if (rc != GW_AGAIN) return rc;
+    } while (in->head);
+    return GW_AGAIN;
+}
+
+static const char CONTINUE[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+// The client waits for a word before it sends its body (RFC 9110 10.1.1): said once, and only now
+// that somebody wants the body.
+static void say_continue(struct dp_req *r) {
+    struct gw_err err;
+    if (!r->head->expect_continue || r->continue_sent) return;
+    r->continue_sent = true;
+    dp_conn_push(&r->client->conn, NULL, GW_STR(CONTINUE));
+    if (dp_conn_flush(&r->client->conn, &err) != GW_OK) r->client->conn.failed = true;
+}
+
+static enum gw_rc gather(struct dp_req *r, struct gw_slab *owner, struct gw_str data) {
+    if (r->body_bytes > r->body_bytes_max)
+        return dp_req_fail(r, GW_ERR_LIMIT, 413, "request_too_large",
+                           "the body is larger than %llu bytes (--llm-body-max)",
+                           (unsigned long long)r->body_bytes_max);
+    // A body of many small pieces must not pin a slab for each.
+    if (data.len < GW_SLAB_BYTES / 4)
+        gw_buf_push_copy(&r->body, data.ptr, data.len);
+    else
+        gw_buf_push(&r->body, owner, data.ptr, data.len);
+    if (!r->llm) return GW_OK;
+    enum gw_rc rc = dp_llm_call_scan(r->llm, data, &r->err);
+    if (rc != GW_OK) r->code = "invalid_json";
+    return rc;
+}
+
+// Sends what one pump gathered as one chunk, or as it is.
+static void forward(struct dp_req *r, struct gw_buf *data) {
+    struct dp_conn *up = &r->up->conn;
+    if (!data->bytes) return;
+    if (r->up_chunked) {
+        size_t n = dp_h1_encode_chunk_head(r->up_chunk_head, data->bytes);
+        dp_conn_push(up, NULL, (struct gw_str){r->up_chunk_head, n});
+    }
+    gw_buf_move(&up->batch, data);
+    if (r->up_chunked) dp_conn_push(up, NULL, GW_STR("\r\n"));
+}
+
+static void flush_upstream(struct dp_req *r) {
+    struct gw_err err;
+    if (!r->up || r->up_send_failed) return;
+    // An upstream that refuses early closes its side while we send; its answer may be there to be
+    // read, so a failed write alone is no verdict.
+    if (dp_conn_flush(&r->up->conn, &err) != GW_OK) {
+        r->up_send_failed = true;
+        if (!r->body_done) r->body_mode = DP_BODY_DROP;
+    }
+}
+
+static void body_ended(struct dp_req *r, const struct dp_ev *ev) {
+    r->body_done = true;
+    if (r->body_mode == DP_BODY_FORWARD && r->up_chunked) {
+        struct gw_str last = dp_h1_encode_last_chunk(ev->trailers, &r->arena);
+        dp_conn_push(&r->up->conn, NULL, last.ptr ? last : GW_STR("0\r\n\r\n"));
+    }
+}
+
+static void bad_body(struct dp_req *r) {
+    if (!r->code) r->code = "bad_request";
+    if (r->stage == DP_STAGE_DECIDE)
+        dp_req_wake(r, DP_WAKE_FAILED);
+    else
+        dp_req_cut(r);
+}
+
+// Takes events until there are none, or the upstream is full.
+static enum gw_rc take(struct dp_req *r, struct gw_buf *data) {
+    struct dp_client *c = r->client;
+    struct dp_fields *trailers = NULL;
+    while (!r->body_done) {
+        if (r->body_mode == DP_BODY_FORWARD &&
+            r->up->conn.out.bytes + data->bytes >= DP_CONN_QUEUE_HIGH) {
+            r->up->conn.throttled = true;
+            return GW_AGAIN;
+        }
+        struct dp_ev ev;
+        struct gw_slab *owner;
+        enum gw_rc rc = dp_next_event(&c->decoder, &c->in, &ev, &owner, &r->err);
+        if (rc == GW_AGAIN) return GW_OK;
+        if (rc != GW_OK) return rc;
+        if (ev.type == DP_EV_TRAILERS) trailers = ev.trailers;
+        if (ev.type == DP_EV_DATA) {
+            r->body_bytes += ev.data.len;
+            if (r->body_mode == DP_BODY_FORWARD)
+                gw_buf_push(data, owner, ev.data.ptr, ev.data.len);
+            else if (r->body_mode == DP_BODY_GATHER)
+                rc = gather(r, owner, ev.data);
+            gw_slab_unref(owner);
+            if (rc != GW_OK) return rc;
+        }
+        if (ev.type == DP_EV_END) {
+            if (r->body_mode == DP_BODY_FORWARD) forward(r, data);
+            ev.trailers = trailers;
+            body_ended(r, &ev);
+        }
+    }
+    return GW_OK;
+}
+
+void dp_body_pump(struct dp_req *r) {
+    struct dp_client *c = r->client;
+    struct gw_buf data = {0};
+    if (r->body_done || r->body_mode == DP_BODY_WAIT) return;
+    enum gw_rc rc = take(r, &data);
+    if (rc != GW_OK && rc != GW_AGAIN) {
+        gw_buf_fini(&data);
+        bad_body(r);
+        return;
+    }
+    if (r->body_mode == DP_BODY_FORWARD) forward(r, &data);
+    gw_buf_fini(&data);
+    flush_upstream(r);
+    if (r->body_done) {
+        if (r->stage == DP_STAGE_DECIDE) dp_req_wake(r, DP_WAKE_BODY);
+        return;
+    }
+    // The upstream is full: its on_drained comes back here, and meanwhile nothing is read.
+    dp_conn_set_reading(&c->conn, rc == GW_OK);
+    if (rc == GW_OK) {
+        say_continue(r);
+        dp_client_arm(c, DP_DEADLINE_BODY, r->worker->settings->stream_ms);
+    }
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// The downstream connection: reads, finds heads, keeps pipelined requests in order, and notices a
+// client that leaves. Between requests it holds neither a slab nor a request object.
+#include "dataplane/net/listener.h"
+#include "dataplane/obs/metrics.h"
+#include "dataplane/proxy/req.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+// Slabs read in a row from one busy client before others get their turn.
+#define READS_PER_TURN 4
+
+static void process(struct dp_client *c);
+
+static void free_later(void *arg) {
+    free(arg);
+}
+
+void dp_client_destroy(struct dp_client *c) {
+    struct dp_worker *w = c->worker;
+    GW_ASSERT(c->req == NULL);
+    dp_conn_close(&c->conn);
+    gw_timer_cancel(w->loop, &c->timer);
+    dp_h1_decoder_fini(&c->decoder);
+    gw_buf_fini(&c->in);
+    *c->pprev = c->next;
+    if (c->next) c->next->pprev = c->pprev;
+    w->clients_n--;
+    gw_metric_add(dp_metrics.downstream, -1);
+    gw_loop_defer(w->loop, free_later, c);
+}
+
+void dp_client_arm(struct dp_client *c, enum dp_deadline what, int64_t ms) {
+    int64_t left_ms = INT64_MAX;
+    if (c->req && c->req->deadline_us) {
+        left_ms = (c->req->deadline_us - gw_loop_now_us(c->worker->loop)) / 1000;
+        if (left_ms < 1) left_ms = 1;
+    }
+    c->deadline = what;
+    if (ms <= 0 || ms > left_ms) ms = left_ms;
+    if (ms == INT64_MAX)
+        gw_timer_cancel(c->worker->loop, &c->timer);
+    else
+        gw_timer_set(c->worker->loop, &c->timer, ms);
+}
+
+// After an early answer the client may still be sending: a reset would destroy the answer on its
+// way, so what comes is read and dropped for a while (RFC 9112 9.6).
+static void linger(struct dp_client *c) {
+    c->lingering = true;
+    gw_buf_fini(&c->in);
+    bool flushed = dp_conn_is_flushed(&c->conn);
+    if (flushed) shutdown(c->conn.io.fd, SHUT_WR);
+    dp_client_arm(c, DP_DEADLINE_LINGER, flushed ? DP_LINGER_MS : c->worker->settings->stream_ms);
+    dp_conn_set_reading(&c->conn, true);
+}
+
+static void linger_read(struct dp_client *c) {
+    struct gw_err err;
+    struct gw_slab *slab = gw_slab_get();
+    size_t n = 0;
+    enum gw_rc rc = dp_conn_read(&c->conn, slab, &n, &err);
+    gw_slab_unref(slab);
+    c->lingered += n;
+    if (rc == GW_AGAIN || (rc == GW_OK && c->lingered < DP_LINGER_BYTES_MAX)) return;
+    dp_client_destroy(c);
+}
+
+// Reads what there is; *ret_more tells that the socket may hold more.
+static enum gw_rc read_in(struct dp_client *c, bool *ret_more, struct gw_err *err) {
+    struct gw_slab *slab = gw_slab_get();
+    size_t n = 0;
+    enum gw_rc rc = dp_conn_read(&c->conn, slab, &n, err);
+    if (rc == GW_OK) gw_buf_push(&c->in, slab, slab->data, n);
+    *ret_more = n == GW_SLAB_BYTES;
+    gw_slab_unref(slab);
+    return rc;
+}
+
+static bool wants_body(const struct dp_req *r) {
+    return !r->body_done && r->body_mode != DP_BODY_WAIT;
+}
+
+// The client closed its side, or reset.
+static void left(struct dp_client *c) {
+    c->saw_eof = true;
+    if (c->req && c->req->head) {
+        dp_req_cancel(c->req);
+        return;
+    }
+    if (c->req) { // in the middle of a head: nothing to answer, nobody to read it
+        gw_err_set(&c->req->err, GW_CANCELLED, 0, "the client closed in the middle of a head");
+        dp_req_finish(c->req, false);
+        return;
+    }
+    dp_client_destroy(c);
+}
+
+static void on_readable(struct dp_conn *conn) {
+    struct dp_client *c = (struct dp_client *)conn;
+    if (c->lingering) {
+        linger_read(c);
+        return;
+    }
+    struct dp_req *r = c->req;
+    if (r && r->head && !wants_body(r)) {
+        // Either the client left, or bytes wait whose turn has not come.
+        if (dp_conn_peek(conn) == GW_EOF)
+            left(c);
+        else
+            dp_conn_set_reading(conn, false);
+        return;
+    }
+    bool more = true;
+    for (int i = 0; i < READS_PER_TURN && more; i++) {
+        struct gw_err err;
+        enum gw_rc rc = read_in(c, &more, &err);
+        if (rc == GW_AGAIN) break;
+        if (rc != GW_OK) {
+            left(c);
+            return;
+        }
+        if (c->in.bytes >= DP_CONN_QUEUE_HIGH) break;
+    }
+    process(c);
+}
+
+static void on_drained(struct dp_conn *conn) {
+    struct dp_client *c = (struct dp_client *)conn;
+    if (c->lingering) {
+        linger(c);
+    } else if (c->req && c->req->stage == DP_STAGE_STREAM) {
+        dp_answer_pump(c->req);
+    } else if (!c->req) {
+        process(c);
+    }
+}
+
+static void on_error(struct dp_conn *conn) {
+    struct dp_client *c = (struct dp_client *)conn;
+    if (c->req)
+        left(c);
+    else
+        dp_client_destroy(c);
+}
+static const struct dp_conn_ops client_ops = {on_readable, on_drained, on_error};
+
+static void on_timer(struct gw_timer *t) {
+    struct dp_client *c = GW_CONTAINER_OF(t, struct dp_client, timer);
+    struct dp_req *r = c->req;
+    if (!r) {
+        dp_client_destroy(c);
+        return;
+    }
+    if (!r->head) {
+        struct gw_err err;
+        gw_err_set(&err, GW_ERR_TIMEOUT, 408, "the head of the request did not arrive in time");
+        dp_answer_bad_head(r, &err);
+        return;
+    }
+    bool whole = r->deadline_us && gw_loop_now_us(c->worker->loop) >= r->deadline_us;
+    if (!r->err.text[0]) {
+        if (whole)
+            gw_err_set(&r->err, GW_ERR_TIMEOUT, 504, "the request took longer than allowed");
+        else if (c->deadline == DP_DEADLINE_BODY)
+            gw_err_set(&r->err, GW_ERR_TIMEOUT, 408, "the body of the request stopped arriving");
+        else if (c->deadline == DP_DEADLINE_FIRST_BYTE)
+            gw_err_set(&r->err, GW_ERR_TIMEOUT, 504, "the upstream did not answer in time");
+        else
+            gw_err_set(&r->err, GW_ERR_TIMEOUT, 504, "nothing moved for too long");
+    }
+    if (r->stage == DP_STAGE_DECIDE)
+        dp_req_wake(r, DP_WAKE_TIMEOUT);
+    else
+        dp_req_cut(r);
+}
+
+// Decodes until a head is complete, then hands the request over. True: there may be more to do.
+static bool next_head(struct dp_client *c) {
+    if (!c->req) {
+        if (c->in.bytes == 0 || dp_conn_is_full(&c->conn)) return false;
+        c->req = dp_req_new(c);
+        dp_h1_decoder_start(&c->decoder, &c->req->arena, false);
+    }
+    struct dp_req *r = c->req;
+    struct dp_ev ev;
+    struct gw_err err;
+    struct gw_slab *owner = NULL;
+    enum gw_rc rc = c->in.bytes ? dp_next_event(&c->decoder, &c->in, &ev, &owner, &err) : GW_AGAIN;
+    gw_slab_unref(owner);
+    if (rc == GW_AGAIN) {
+        // Once a request: bytes that trickle in do not buy more time.
+        if (c->deadline != DP_DEADLINE_HEAD)
+            dp_client_arm(c, DP_DEADLINE_HEAD, c->worker->settings->head_ms);
+        dp_conn_set_reading(&c->conn, true);
+        return false;
+    }
+    if (rc != GW_OK) {
+        dp_answer_bad_head(r, &err);
+        return false;
+    }
+    r->head = ev.head;
+    r->head->keep_alive = r->head->keep_alive && !c->worker->draining;
+    dp_req_identify(r);
+    dp_req_begin(r);
+    return true;
+}
+
+// in_process guards against depth: a request that ends at once comes back here through
+// dp_client_next, and the loop goes on instead.
+static void process(struct dp_client *c) {
+    if (c->in_process) return;
+    c->in_process = true;
+    bool again = true;
+    while (again && dp_conn_is_open(&c->conn) && !c->lingering) {
+        if (c->req && c->req->head) {
+            if (wants_body(c->req)) dp_body_pump(c->req);
+            break;
+        }
+        again = next_head(c);
+    }
+    c->in_process = false;
+}
+
+void dp_client_next(struct dp_client *c, enum dp_client_next next) {
+    struct dp_worker *w = c->worker;
+    if (!dp_conn_is_open(&c->conn) || c->saw_eof) {
+        dp_client_destroy(c);
+    } else if (next == DP_CLIENT_KEEP && !(w->draining && c->in.bytes == 0)) {
+        dp_client_arm(c, DP_DEADLINE_IDLE, w->settings->idle_ms);
+        dp_conn_set_reading(&c->conn, true);
+        if (c->in.bytes) process(c);
+    } else if (next != DP_CLIENT_LINGER && c->in.bytes == 0 && dp_conn_is_flushed(&c->conn)) {
+        dp_client_destroy(c);
+    } else {
+        linger(c);
+    }
+}
+
+void dp_client_drain(struct dp_client *c) {
+    if (!c->req && c->in.bytes == 0 && !c->lingering && dp_conn_is_flushed(&c->conn)) linger(c);
+}
+
+void dp_client_accept(struct dp_worker *w, int fd, uint16_t conf_port, const char *peer,
+                      uint16_t peer_port) {
+    struct dp_client *c = gw_alloc(sizeof(*c));
+    struct gw_err err;
+    if (dp_conn_init(&c->conn, w->loop, fd, &client_ops, &err) != GW_OK) {
+        dp_listener_close_fd(fd);
+        free(c);
+        return;
+    }
+    c->worker = w;
+    c->conf_port = conf_port;
+    c->peer_port = peer_port;
+    memcpy(c->peer, peer, strnlen(peer, sizeof(c->peer) - 1));
+    c->next = w->clients;
+    c->pprev = &w->clients;
+    if (c->next) c->next->pprev = &c->next;
+    w->clients = c;
+    w->clients_n++;
+    gw_metric_add(dp_metrics.downstream, 1);
+    gw_metric_add(dp_metrics.downstream_total, 1);
+    dp_h1_decoder_init(&c->decoder, DP_H1_REQUESTS);
+    gw_timer_init(&c->timer, on_timer);
+    // The first request must begin within the time for a head.
+    dp_client_arm(c, DP_DEADLINE_HEAD, w->settings->head_ms);
+}

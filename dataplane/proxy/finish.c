@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps "settle" and "log", and the end of a request's memory. Every request passes here exactly
+// once, whatever became of it.
+#include "dataplane/obs/metrics.h"
+#include "dataplane/proxy/req.h"
+#include "dataplane/upstream/balance.h"
+
+#include <stdlib.h>
+
+struct dp_req *dp_req_new(struct dp_client *c) {
+    struct dp_worker *w = c->worker;
+    struct dp_req *r = w->free_reqs;
+    if (r) {
+        w->free_reqs = r->next_free;
+        w->free_reqs_n--;
+    } else {
+        r = malloc(sizeof(*r));
+        if (!r) abort();
+    }
+    // The inline memory behind the rest needs no clearing.
+    memset(r, 0, offsetof(struct dp_req, inline_mem));
+    r->client = c;
+    r->worker = w;
+    r->conf = dp_worker_conf_ref(w->conf);
+    gw_arena_init(&r->arena, r->inline_mem, sizeof(r->inline_mem), DP_REQ_ARENA_BYTES_MAX);
+    r->start_us = gw_loop_now_us(w->loop);
+    r->start_real_us = r->start_us + w->real_offset_us;
+    r->first_byte_us = r->first_token_us = -1;
+    if (w->settings->request_ms) r->deadline_us = r->start_us + w->settings->request_ms * 1000;
+    return r;
+}
+
+void dp_upstream_drop(struct dp_req *r, bool keep) {
+    if (r->connecting) dp_connect_cancel(r->connecting);
+    r->connecting = NULL;
+    if (r->up) dp_upconn_release(r->up, keep);
+    r->up = NULL;
+    gw_buf_fini(&r->up_in);
+    if (r->endpoint) {
+        dp_balance_end(r->endpoint, r->first_byte_us);
+        dp_endpoint_unref(r->endpoint);
+    }
+    r->endpoint = NULL;
+}
+
+static const struct gw_str NONE = {NULL, 0};
+
+static void log_request(struct dp_req *r, int64_t duration_us) {
+    struct dp_access_record rec = {
+        .start_real_us = r->start_real_us,
+        .duration_us = duration_us,
+        .request_id = r->request_id,
+        .client = gw_str_of(r->client->peer),
+        .method = r->log_method,
+        .host = r->log_host,
+        .path = r->log_path,
+        .status = r->status,
+        .bytes_in = (int64_t)r->body_bytes,
+        .bytes_out = (int64_t)r->bytes_out,
+        .listener = r->listener ? r->listener->name : NONE,
+        .route = r->rule ? r->rule->route : NONE,
+        .rule = r->rule ? (int)r->rule->index : -1,
+        .backend = r->backend ? r->backend->label : NONE,
+        .upstream_status = r->upstream_status,
+        .attempts = (int)r->attempts,
+        .first_byte_us = r->first_byte_us,
+        .tokens_in = -1,
+        .tokens_out = -1,
+        .tokens_cached = -1,
+        .error = gw_str_of(r->err.text),
+    };
+    if (r->head) {
+        struct dp_field *agent = dp_fields_find(&r->head->fields, DP_F_USER_AGENT);
+        if (agent) rec.user_agent = agent->value;
+    }
+    if (r->endpoint) rec.upstream = r->endpoint->label;
+    if (r->llm) {
+        struct dp_llm_note note;
+        dp_llm_call_note(r->llm, &note);
+        rec.model = note.model;
+        rec.upstream_model = note.upstream_model;
+        rec.tokens_in = note.usage.input;
+        rec.tokens_out = note.usage.output;
+        rec.tokens_cached = note.usage.cached;
+        rec.usage = note.usage.input < 0 && note.usage.output < 0 ? NONE
+                    : note.usage.estimated                        ? GW_STR("estimated")
+                                                                  : GW_STR("reported");
+    }
+    dp_access_write(r->worker->log, &rec);
+}
+
+static void count(struct dp_req *r, int64_t duration_us) {
+    unsigned class = r->status >= 100 && r->status < 600 ? (unsigned)r->status / 100 : 0;
+    gw_metric_add(dp_metrics.bytes_in, (int64_t)r->body_bytes);
+    gw_metric_add(dp_metrics.bytes_out, (int64_t)r->bytes_out);
+    if (r->rule) {
+        gw_metric_add(r->rule->requests[class], 1);
+        gw_metric_observe(r->rule->latency, (uint64_t)duration_us);
+    } else if (r->listener) {
+        gw_metric_add(r->listener->requests_unrouted, 1);
+    }
+}
+
+static void release(struct dp_req *r) {
+    struct dp_worker *w = r->worker;
+    dp_llm_call_fini(r->llm);
+    gw_buf_fini(&r->body);
+    gw_text_fini(&r->local_body);
+    gw_arena_fini(&r->arena);
+    dp_worker_conf_unref(r->conf);
+    if (w->free_reqs_n >= DP_REQ_FREE_MAX) {
+        free(r);
+        return;
+    }
+    r->next_free = w->free_reqs;
+    w->free_reqs = r;
+    w->free_reqs_n++;
+}
+
+// An upstream connection may be used again only where both messages on it are complete.
+static bool is_upstream_clean(const struct dp_req *r) {
+    return r->up && r->up_done && r->up_keep_alive && r->body_done && !r->up_send_failed &&
+           !r->up_eof && r->up_in.bytes == 0;
+}
+
+void dp_req_finish(struct dp_req *r, bool keep) {
+    struct dp_client *c = r->client;
+    int64_t duration_us = gw_clock_us() - r->start_us;
+    GW_ASSERT(r->fiber == NULL);
+    if (r->llm && r->backend)
+        dp_llm_call_settle(r->llm, r->backend, r->status, r->first_token_us,
+                           r->err.rc == GW_CANCELLED);
+    count(r, duration_us);
+    log_request(r, duration_us);
+    dp_upstream_drop(r, is_upstream_clean(r));
+    enum dp_client_next next = !r->body_done ? DP_CLIENT_LINGER
+                               : keep        ? DP_CLIENT_KEEP
+                                             : DP_CLIENT_CLOSE;
+    c->req = NULL;
+    release(r);
+    dp_client_next(c, next);
+}
+
+// The head is out and the rest will not come: the client must not take it for a whole answer.
+void dp_req_cut(struct dp_req *r) {
+    struct dp_client *c = r->client;
+    if (r->stage == DP_STAGE_STREAM && r->answer_head.len) { // not a byte was sent yet
+        r->answer_head = NONE;
+        if (!r->code) r->code = "bad_gateway";
+        dp_answer_refuse(r);
+        dp_answer_send(r);
+        return;
+    }
+    dp_conn_abort(&c->conn);
+    dp_req_finish(r, false);
+}
+
+void dp_req_cancel(struct dp_req *r) {
+    if (!r->err.text[0]) gw_err_set(&r->err, GW_CANCELLED, 0, "the client left");
+    if (r->fiber) {
+        dp_req_wake(r, DP_WAKE_GONE);
+        return;
+    }
+    dp_conn_abort(&r->client->conn);
+    dp_req_finish(r, false);
+}

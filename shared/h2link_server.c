@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// The listening end: accepts, checks the request and its token, counts peers. Connections that have
+// not shown a token yet are bounded by not accepting more (the kernel's backlog waits), so that a
+// start of a thousand data planes at once is slow instead of refused.
+#include "shared/h2link_conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// Connections without a token at once; each may hold a TLS handshake's memory for setup_ms.
+#define PENDING_MAX 256
+#define ACCEPTS_PER_TURN 64
+// Out of descriptors: a listening socket that stays readable must not spin the loop.
+#define ACCEPT_PAUSE_MS 100
+#define CLOSE_TEXT_MAX 120
+
+struct gw_h2link_server {
+    struct gw_loop *loop;
+    struct gw_h2link_server_opts opts; // host is not kept
+    struct gw_io io;
+    struct gw_timer accept_pause;
+    uint16_t port;
+    unsigned pending, open;
+    struct gw_h2link_peer *peers;
+};
+
+struct gw_h2link_peer {
+    struct gw_h2conn conn;
+    struct gw_h2link_server *server;
+    struct gw_h2link_peer *next, **pprev;
+    char address[64];
+    void *user;
+    bool is_counted; // among server->open, and known to the user
+    // Of the request:
+    bool is_post, is_path;
+    unsigned authorizations;
+    struct gw_secret *token;
+};
+
+static struct gw_h2link_peer *peer_of(struct gw_h2conn *c) {
+    return GW_CONTAINER_OF(c, struct gw_h2link_peer, conn);
+}
+
+// Listens while there is room for one more.
+static void accept_on(struct gw_h2link_server *s) {
+    bool is_open = s->pending < PENDING_MAX && !gw_timer_armed(&s->accept_pause);
+    gw_io_mod(s->loop, &s->io, is_open ? EPOLLIN : 0);
+}
+
+// --- the request --------------------------------------------------------------------------------
+
+static void peer_on_header(struct gw_h2conn *c, struct gw_str name, struct gw_str value) {
+    struct gw_h2link_peer *p = peer_of(c);
+    if (gw_str_eq(name, GW_STR(":method"))) p->is_post = gw_str_eq(value, GW_STR("POST"));
+    if (gw_str_eq(name, GW_STR(":path"))) p->is_path = gw_str_eq(value, GW_STR(GW_H2LINK_PATH));
+    if (!gw_str_eq(name, GW_STR("authorization"))) return;
+    p->authorizations++;
+    const struct gw_str scheme = GW_STR("bearer ");
+    if (value.len <= scheme.len || strncasecmp(value.ptr, scheme.ptr, scheme.len) != 0) return;
+    gw_secret_unref(p->token);
+    p->token = gw_secret_new((struct gw_str){value.ptr + scheme.len, value.len - scheme.len});
+}
+
+static void respond(struct gw_h2conn *c, const char *status, bool has_body) {
+    char name[] = ":status", value[4];
+    snprintf(value, sizeof(value), "%s", status);
+    nghttp2_nv nv = {(uint8_t *)name, (uint8_t *)value, sizeof(name) - 1, strlen(value),
+                     NGHTTP2_NV_FLAG_NONE};
+    nghttp2_data_provider body = gw_h2conn_body(c);
+    nghttp2_submit_response(c->session, c->stream_id, &nv, 1, has_body ? &body : NULL);
+}
+
+static void refuse(struct gw_h2link_peer *p, enum gw_rc rc, const char *status, const char *text) {
+    respond(&p->conn, status, false);
+    struct gw_err err;
+    gw_err_set(&err, rc, atoi(status), "%s", text);
+    gw_h2conn_drain(&p->conn, &err);
+}
+
+static void peer_on_head(struct gw_h2conn *c) {
+    struct gw_h2link_peer *p = peer_of(c);
+    struct gw_h2link_server *s = p->server;
+    struct gw_secret *token = p->token;
+    p->token = NULL;
+    if (!p->is_post || !p->is_path) {
+        refuse(p, GW_ERR_INPUT, "404", "the request is not POST " GW_H2LINK_PATH);
+    } else if (!token || p->authorizations != 1 ||
+               !s->opts.authorize(s->opts.arg, gw_secret_reveal(token))) {
+        refuse(p, GW_ERR_AUTH, "401", "the token is not accepted");
+    } else if (s->open >= s->opts.peers_max) {
+        refuse(p, GW_ERR_LIMIT, "503", "the limit of peers is reached");
+    } else {
+        s->pending--;
+        s->open++;
+        p->is_counted = true;
+        accept_on(s);
+        respond(c, "200", true);
+        gw_h2conn_open(c);
+        if (s->opts.on_open) s->opts.on_open(s->opts.arg, p);
+    }
+    gw_secret_unref(token);
+}
+
+static void peer_on_message(struct gw_h2conn *c, struct gw_str bytes) {
+    struct gw_h2link_peer *p = peer_of(c);
+    if (p->server->opts.on_message) p->server->opts.on_message(p->server->opts.arg, p, bytes);
+}
+
+static void peer_on_closed(struct gw_h2conn *c, const struct gw_err *why) {
+    struct gw_h2link_peer *p = peer_of(c);
+    struct gw_h2link_server *s = p->server;
+    *p->pprev = p->next;
+    if (p->next) p->next->pprev = p->pprev;
+    if (!p->is_counted) {
+        s->pending--;
+        accept_on(s);
+        return;
+    }
+    s->open--;
+    // The last use of s: the user may free it.
+    if (s->opts.on_close) s->opts.on_close(s->opts.arg, p, why);
+}
+
+static void peer_release(struct gw_h2conn *c) {
+    struct gw_h2link_peer *p = peer_of(c);
+    gw_secret_unref(p->token);
+    free(p);
+}
+
+static const struct gw_h2conn_ops peer_ops = {
+    .on_header = peer_on_header,
+    .on_head = peer_on_head,
+    .on_message = peer_on_message,
+    .on_closed = peer_on_closed,
+    .release = peer_release,
+};
+
+// --- accepting ----------------------------------------------------------------------------------
+
+static void address_text(const struct sockaddr_storage *a, char *dst, size_t n) {
+    char ip[INET6_ADDRSTRLEN] = "?";
+    if (a->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)a;
+        inet_ntop(AF_INET, &in->sin_addr, ip, sizeof(ip));
+        snprintf(dst, n, "%s:%u", ip, ntohs(in->sin_port));
+        return;
+    }
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
+    unsigned port = ntohs(in6->sin6_port);
+    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+        inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], ip, sizeof(ip));
+        snprintf(dst, n, "%s:%u", ip, port);
+        return;
+    }
+    inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
+    snprintf(dst, n, "[%s]:%u", ip, port);
+}
+
+static void peer_new(struct gw_h2link_server *s, int fd, const struct sockaddr_storage *from) {
+    struct gw_h2link_peer *p = gw_alloc(sizeof(*p));
+    p->server = s;
+    address_text(from, p->address, sizeof(p->address));
+    const struct gw_h2conn_conf conf = {
+        .loop = s->loop,
+        .ops = &peer_ops,
+        .is_server = true,
+        .message_bytes_max = s->opts.message_bytes_max,
+        .queue_bytes_max = s->opts.queue_bytes_max,
+        .setup_ms = s->opts.setup_ms,
+        .ping_ms = s->opts.ping_ms,
+    };
+    if (gw_h2conn_start(&p->conn, &conf, fd, s->opts.tls, NULL, NULL) != GW_OK) {
+        free(p);
+        return;
+    }
+    p->next = s->peers;
+    p->pprev = &s->peers;
+    if (p->next) p->next->pprev = &p->next;
+    s->peers = p;
+    s->pending++;
+}
+
+static void on_accept(struct gw_io *io, uint32_t events) {
+    (void)events;
+    struct gw_h2link_server *s = GW_CONTAINER_OF(io, struct gw_h2link_server, io);
+    for (int i = 0; i < ACCEPTS_PER_TURN && s->pending < PENDING_MAX; i++) {
+        struct sockaddr_storage from = {0};
+        socklen_t n = sizeof(from);
+        int fd = accept4(io->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            peer_new(s, fd, &from);
+            continue;
+        }
+        bool is_short = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+        if (is_short) gw_timer_set(s->loop, &s->accept_pause, ACCEPT_PAUSE_MS);
+        if (is_short || errno == EAGAIN) break;
+        // Anything else is about the one connection that was given up meanwhile.
+    }
+    accept_on(s);
+}
+
+static void on_accept_pause(struct gw_timer *t) {
+    accept_on(GW_CONTAINER_OF(t, struct gw_h2link_server, accept_pause));
+}
+
+// --- the server ---------------------------------------------------------------------------------
+
+static int listen_on(const struct addrinfo *a, struct gw_err *err) {
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        gw_err_set(err, GW_ERR_INTERNAL, 0, "socket: %s", strerror(errno));
+        return -1;
+    }
+    int on = 1, off = 0;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (a->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0) return fd;
+    gw_err_set(err, GW_ERR_INTERNAL, 0, "bind: %s", strerror(errno));
+    close(fd);
+    return -1;
+}
+
+static int listen_at(const char *host, uint16_t port, struct gw_err *err) {
+    char service[8];
+    snprintf(service, sizeof(service), "%u", port);
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *list = NULL;
+    int rc = getaddrinfo(host, service, &hints, &list);
+    int fd = -1;
+    if (rc != 0)
+        gw_err_set(err, GW_ERR_INPUT, 0, "%s", gai_strerror(rc));
+    else
+        fd = listen_on(list, err);
+    if (list) freeaddrinfo(list);
+    if (fd < 0) gw_err_wrap(err, "push server at %s port %u", host, port);
+    return fd;
+}
+
+static uint16_t port_of(int fd) {
+    struct sockaddr_storage a = {0};
+    socklen_t n = sizeof(a);
+    if (getsockname(fd, (struct sockaddr *)&a, &n) != 0) return 0;
+    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
+                                         : ((struct sockaddr_in *)&a)->sin_port);
+}
+
+struct gw_h2link_server *
+gw_h2link_server_new(struct gw_loop *l, const struct gw_h2link_server_opts *o, struct gw_err *err) {
+    int fd = listen_at(o->host, o->port, err);
+    if (fd < 0) return NULL;
+    struct gw_h2link_server *s = gw_alloc(sizeof(*s));
+    s->loop = l;
+    s->opts = *o;
+    s->opts.host = NULL;
+    s->port = port_of(fd);
+    gw_timer_init(&s->accept_pause, on_accept_pause);
+    if (gw_io_add(l, &s->io, fd, EPOLLIN, on_accept, err) != GW_OK) {
+        close(fd);
+        free(s);
+        return NULL;
+    }
+    gw_tls_ctx_ref(s->opts.tls);
+    return s;
+}
+
+uint16_t gw_h2link_server_port(const struct gw_h2link_server *s) {
+    return s->port;
+}
+
+void gw_h2link_server_free(struct gw_h2link_server *s) {
+    if (!s) return;
+    int fd = s->io.fd;
+    gw_io_del(s->loop, &s->io);
+    close(fd);
+    gw_timer_cancel(s->loop, &s->accept_pause);
+    for (struct gw_h2link_peer *p = s->peers, *next; p; p = next) {
+        next = p->next;
+        gw_h2conn_abandon(&p->conn);
+    }
+    gw_tls_ctx_unref(s->opts.tls);
+    free(s);
+}
+
+// --- peers --------------------------------------------------------------------------------------
+
+enum gw_rc gw_h2link_peer_send(struct gw_h2link_peer *p, struct gw_str bytes, struct gw_err *err) {
+    return gw_h2conn_send(&p->conn, bytes, err);
+}
+
+void gw_h2link_peer_close(struct gw_h2link_peer *p, const char *why) {
+    struct gw_h2conn *c = &p->conn;
+    if (c->state != GW_H2CONN_OPEN) return;
+    struct gw_err err;
+    gw_err_set(&err, GW_CANCELLED, 0, "%s", why);
+    nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE, c->stream_id, NGHTTP2_NO_ERROR,
+                          (const uint8_t *)why, strnlen(why, CLOSE_TEXT_MAX));
+    gw_h2conn_drain(c, &err);
+}
+
+const char *gw_h2link_peer_address(const struct gw_h2link_peer *p) {
+    return p->address;
+}
+
+void gw_h2link_peer_set_user(struct gw_h2link_peer *p, void *user) {
+    p->user = user;
+}
+
+void *gw_h2link_peer_user(const struct gw_h2link_peer *p) {
+    return p->user;
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only contract between controller and data plane: a snapshot is a set of named resources, each
+// a JSON object of one kind. docs/architecture.md ("The snapshot") shows every kind by example.
+// Version of a resource: the first 32 hex digits of SHA-256 over its canonical bytes. Root of a
+// snapshot: the same over the lines "name version\n" sorted by name.
+#ifndef GW_SHARED_IR_H
+#define GW_SHARED_IR_H
+
+#include "shared/json.h"
+
+#define GW_IR_VERSION_CHARS 32
+#define GW_IR_NAME_MAX 640 // "listener/" and a namespace, a Gateway and a listener of full length
+#define GW_IR_RESOURCE_BYTES_MAX (1u << 20)
+#define GW_IR_RESOURCES_MAX 200000
+#define GW_IR_MESSAGE_BYTES_MAX (64u << 20)
+
+enum gw_ir_kind {
+    GW_IR_LISTENER,
+    GW_IR_RULE,
+    GW_IR_BACKEND,
+    GW_IR_ENDPOINTS,
+    GW_IR_SECRET,
+    GW_IR_KIND_COUNT,
+};
+const char *gw_ir_kind_name(enum gw_ir_kind k); // "listener", "rule", ...
+// From a resource's name, which begins with "<kind>/".
+enum gw_rc gw_ir_kind_of(struct gw_str name, enum gw_ir_kind *ret, struct gw_err *err) GW_MUST_USE;
+
+// Checks one resource's name, and its body by its kind's field table and its own rules (body and
+// name tell the same, a rule's backend is one or says why not, exactly one of addresses and dns,
+// the size). Text names the path.
+enum gw_rc gw_ir_validate(struct gw_str name, const json_t *body, struct gw_err *err) GW_MUST_USE;
+
+// version[GW_IR_VERSION_CHARS + 1]
+void gw_ir_version(const json_t *body, char *version);
+
+// Incremental root: feed sorted by name.
+struct gw_ir_root; // opaque
+struct gw_ir_root *gw_ir_root_new(void);
+void gw_ir_root_add(struct gw_ir_root *r, struct gw_str name, const char *version);
+void gw_ir_root_finish(struct gw_ir_root *r, char *version); // frees r
+
+// Messages of the push stream, both ends; each is one JSON object with one of these members.
+//   data plane > controller
+//     {"hello": {"node": "...", "gateway": "ns/name" or "", "address": "...", "root": "<version>"
+//     or ""}}     root: of what is held, refused resources in their last good form
+//     {"have": {"<resource>": "<version>", ...}}          (after "resync")
+//     {"ack": "<root version>"}
+//     {"nack": "<root version>", "errors": [{"resource": "...", "reason": "..."}]}
+//       A NACK means: applied but for the named resources, which keep their last good form. It
+//       names all that stand refused at that moment; an ACK says that there is none.
+//   controller > data plane
+//     {"resync": true}                                     (root differs: tell what you have)
+//     {"delta": {"version": "<root>", "set": [{"name": "...", "version": "...", "body": {...}}],
+//                "remove": ["..."], "complete": true}}     (complete false: more of this version
+//                follow)
+#define GW_IR_DELTA_SET_MAX 500 // resources in one message, so that none grows without bound
+
+#endif

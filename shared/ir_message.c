@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// See ir_message.h.
+#include "shared/ir_message.h"
+
+#include "shared/schema.h"
+
+#include <stdlib.h>
+
+#define VERSION_PATTERN "[0-9a-f]{32}"
+
+static const struct gw_field version_elem = {
+    .type = GW_F_STRING, .pattern = VERSION_PATTERN, .pattern_says = "is no version"};
+static const struct gw_field name_elem = {.type = GW_F_STRING, .min = 1, .max = GW_IR_NAME_MAX};
+
+static const struct gw_field hello_fields[] = {
+    {.name = "node", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .min = 1, .max = 253},
+    {.name = "gateway", .type = GW_F_STRING, .max = 512},
+    {.name = "address", .type = GW_F_STRING, .max = 253},
+    {.name = "root",
+     .type = GW_F_STRING,
+     .pattern = "(" VERSION_PATTERN ")?",
+     .pattern_says = "is no version"},
+    {0},
+};
+static const struct gw_field error_fields[] = {
+    {.name = "resource",
+     .type = GW_F_STRING,
+     .flags = GW_F_REQUIRED,
+     .min = 1,
+     .max = GW_IR_NAME_MAX},
+    {.name = "reason", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .max = 4096},
+    {0},
+};
+static const struct gw_field error_elem = {.type = GW_F_OBJECT, .fields = error_fields};
+static const struct gw_field set_fields[] = {
+    {.name = "name", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .min = 1, .max = GW_IR_NAME_MAX},
+    {.name = "version",
+     .type = GW_F_STRING,
+     .flags = GW_F_REQUIRED,
+     .pattern = VERSION_PATTERN,
+     .pattern_says = "is no version"},
+    {.name = "body", .type = GW_F_ANY, .flags = GW_F_REQUIRED},
+    {0},
+};
+static const struct gw_field set_elem = {.type = GW_F_OBJECT, .fields = set_fields};
+static const struct gw_field delta_fields[] = {
+    {.name = "version",
+     .type = GW_F_STRING,
+     .flags = GW_F_REQUIRED,
+     .pattern = VERSION_PATTERN,
+     .pattern_says = "is no version"},
+    {.name = "set",
+     .type = GW_F_LIST,
+     .flags = GW_F_REQUIRED,
+     .max = GW_IR_DELTA_SET_MAX,
+     .elem = &set_elem},
+    {.name = "remove",
+     .type = GW_F_LIST,
+     .flags = GW_F_REQUIRED,
+     .max = GW_IR_RESOURCES_MAX,
+     .elem = &name_elem},
+    {.name = "complete", .type = GW_F_BOOL, .flags = GW_F_REQUIRED},
+    {0},
+};
+
+static const struct gw_field message_fields[] = {
+    [GW_IR_HELLO] = {.name = "hello", .type = GW_F_OBJECT, .fields = hello_fields},
+    [GW_IR_HAVE] = {.name = "have",
+                    .type = GW_F_MAP,
+                    .max = GW_IR_RESOURCES_MAX,
+                    .elem = &version_elem},
+    [GW_IR_ACK] = {.name = "ack",
+                   .type = GW_F_STRING,
+                   .pattern = VERSION_PATTERN,
+                   .pattern_says = "is no version"},
+    [GW_IR_NACK] = {.name = "nack",
+                    .type = GW_F_STRING,
+                    .pattern = VERSION_PATTERN,
+                    .pattern_says = "is no version"},
+    [GW_IR_RESYNC] = {.name = "resync", .type = GW_F_BOOL},
+    [GW_IR_DELTA] = {.name = "delta", .type = GW_F_OBJECT, .fields = delta_fields},
+    {.name = "errors", .type = GW_F_LIST, .max = GW_IR_RESOURCES_MAX, .elem = &error_elem},
+    {0},
+};
+
+enum gw_rc gw_ir_message_parse(struct gw_str bytes, struct gw_ir_message *ret, struct gw_err *err) {
+    struct gw_schema_problem problem;
+    int type = -1, n = 0;
+    GW_JSON_AUTO root = gw_json_load(bytes, GW_IR_MESSAGE_BYTES_MAX, GW_IR_MESSAGE_DEPTH_MAX, err);
+    if (!root) return gw_err_wrap(err, "message");
+    if (gw_schema_check(root, message_fields, "", &problem) != GW_OK)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "message: %s", problem.err.text);
+    for (int t = GW_IR_HELLO; t <= GW_IR_DELTA; t++) {
+        const json_t *v = json_object_get(root, message_fields[t].name);
+        if (!v || json_is_null(v)) continue;
+        type = t;
+        n++;
+    }
+    const json_t *errors = json_object_get(root, "errors");
+    if (n != 1 || (errors != NULL) != (type == GW_IR_NACK))
+        return gw_err_set(err, GW_ERR_INPUT, 0, "message: not one of those that are known");
+    ret->type = (enum gw_ir_message_type)type;
+    ret->body = json_object_get(root, message_fields[type].name);
+    ret->root = json_incref(root);
+    return GW_OK;
+}
+
+void gw_ir_message_fini(struct gw_ir_message *m) {
+    json_decref(m->root);
+    m->root = m->body = NULL;
+}
+
+json_t *gw_ir_hello(const char *node, const char *gateway, const char *address, const char *root) {
+    return json_pack("{s{ssssssss}}", "hello", "node", node, "gateway", gateway, "address", address,
+                     "root", root);
+}
+
+json_t *gw_ir_have(json_t *versions) {
+    return json_pack("{so}", "have", versions);
+}
+
+json_t *gw_ir_ack(const char *root) {
+    return json_pack("{ss}", "ack", root);
+}
+
+json_t *gw_ir_nack(const char *root, json_t *errors) {
+    return json_pack("{ssso}", "nack", root, "errors", errors);
+}
+
+json_t *gw_ir_resync(void) {
+    return json_pack("{sb}", "resync", 1);
+}
+
+json_t *gw_ir_delta(const char *version, json_t *set, json_t *remove, bool complete) {
+    return json_pack("{s{sssososb}}", "delta", "version", version, "set", set, "remove", remove,
+                     "complete", complete);
+}
+
+char *gw_ir_message_text(const json_t *message, size_t *ret_len) {
+    char *text = json_dumps(message, JSON_COMPACT);
+    GW_ASSERT(text != NULL);
+    *ret_len = strlen(text);
+    return text;
+}
