@@ -33,8 +33,7 @@ struct ctl_admin {
     size_t events_n;                      // ever
 };
 
-// --- from the server's thread to the loop and back
-// ------------------------------------------------
+// --- from the server's thread to the loop and back -----------------------------------------------
 
 static void run_question(void *arg) {
     struct ctl_admin *a = arg;
@@ -90,8 +89,7 @@ static void ask_loop(struct ctl_admin *a, answer_fn fn, struct gw_str query,
     if (!q.done) set_error(ret, 503, "the controller is busy or about to end");
 }
 
-// --- objects
-// --------------------------------------------------------------------------------------
+// --- objects -------------------------------------------------------------------------------------
 
 static void redact(json_t *object) {
     json_t *data = json_object_get(object, "data");
@@ -186,8 +184,7 @@ static void answer_objects(struct ctl_admin *a, struct gw_str query, struct gw_h
              json_pack("{s:s, s:s, s:o}", "apiVersion", "v1", "kind", "List", "items", items));
 }
 
-// --- the other paths
-// ------------------------------------------------------------------------------
+// --- the other paths -----------------------------------------------------------------------------
 
 static void answer_healthz(struct ctl_admin *a, struct gw_str query, struct gw_httpd_answer *ret) {
     (void)a;
@@ -255,8 +252,7 @@ static const struct gw_httpd_route routes[] = {
     {NULL, NULL, NULL},
 };
 
-// --- life
-// -----------------------------------------------------------------------------------------
+// --- life ----------------------------------------------------------------------------------------
 
 struct ctl_admin *ctl_admin_new(const struct ctl_admin_opts *o, struct gw_err *err) {
     struct ctl_admin *a = gw_alloc(sizeof(*a));

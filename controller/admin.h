@@ -9,8 +9,9 @@
 #include "controller/source/dir.h"
 #include "controller/status/status.h"
 
-// How long a question waits for the loop before it is answered with 503.
-#define CTL_ADMIN_WAIT_MS 5000
+// How long a question waits for the loop before it is answered with 503; well below the five
+// seconds after which the server would drop its connection.
+#define CTL_ADMIN_WAIT_MS 2000
 #define CTL_ADMIN_EVENTS_MAX 200
 
 struct ctl_admin; // opaque

@@ -24,8 +24,7 @@ struct ctl_controller {
     bool translated; // the first, whole translation is done
 };
 
-// --- metrics
-// --------------------------------------------------------------------------------------
+// --- metrics -------------------------------------------------------------------------------------
 
 static const struct gw_metric_family source_events = {
     .name = "controller_source_events_total",
@@ -57,8 +56,7 @@ static void count(const struct gw_metric_family *f, const char *label, int64_t n
     gw_metric_add(gw_metric_series(f, label ? &value : NULL), n);
 }
 
-// --- the pipeline
-// ---------------------------------------------------------------------------------
+// --- the pipeline --------------------------------------------------------------------------------
 
 static void now_text(char *dst, size_t cap) {
     time_t now = (time_t)(gw_clock_real_us() / 1000000);
@@ -128,8 +126,7 @@ static const char *from_environment(void *arg, const char *name) {
     return getenv(name);
 }
 
-// --- life
-// -----------------------------------------------------------------------------------------
+// --- life ----------------------------------------------------------------------------------------
 
 static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, struct gw_err *err) {
     c->store = ctl_store_new();

@@ -389,8 +389,7 @@ enum gw_rc gw_ir_validate(struct gw_str name, const json_t *body, struct gw_err 
     return kinds[k].check ? kinds[k].check(name, body, err) : GW_OK;
 }
 
-// --- versions
-// -------------------------------------------------------------------------------------
+// --- versions ------------------------------------------------------------------------------------
 
 static void to_hex(const unsigned char *digest, char *version) {
     static const char hex[] = "0123456789abcdef";

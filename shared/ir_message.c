@@ -86,6 +86,7 @@ static const struct gw_field message_fields[] = {
 enum gw_rc gw_ir_message_parse(struct gw_str bytes, struct gw_ir_message *ret, struct gw_err *err) {
     struct gw_schema_problem problem;
     int type = -1, n = 0;
+    *ret = (struct gw_ir_message){0};
     GW_JSON_AUTO root = gw_json_load(bytes, GW_IR_MESSAGE_BYTES_MAX, GW_IR_MESSAGE_DEPTH_MAX, err);
     if (!root) return gw_err_wrap(err, "message");
     if (gw_schema_check(root, message_fields, "", &problem) != GW_OK)

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scanner of json.h: one pass, resumable at any byte, no allocation, no recursion. What no
 // watch can reach is only checked for being JSON.
+#include "shared/jscan_bytes.h"
 #include "shared/json.h"
 
 #include <stdio.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 enum state {
     S_VALUE,       // a value must come
@@ -258,27 +256,6 @@ static enum gw_rc close_container(struct gw_jscan *s, char ch, const char *p, co
 
 // --- strings -------------------------------------------------------------------------------------
 
-// First byte that is not plain: quote, backslash, control or beyond ASCII.
-static const char *skip_plain(const char *p, const char *end) {
-#ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
-    const __m128i limit = _mm_set1_epi8(0x20);
-    while (end - p >= 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
-        // Signed compare: bytes >= 0x80 are negative and so "below 0x20" too.
-        __m128i odd = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, slash)),
-                                   _mm_cmplt_epi8(x, limit));
-        int mask = _mm_movemask_epi8(odd);
-        if (mask) return p + __builtin_ctz((unsigned)mask);
-        p += 16;
-    }
-#endif
-    while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' &&
-           *p != '\\')
-        p++;
-    return p;
-}
-
 // The first byte of a character beyond ASCII: how many follow, and the bounds of the next
 // (Unicode 15, table 3-7: no overlong forms, no surrogates, nothing over U+10FFFF).
 static bool utf8_begin(struct priv *v, unsigned char ch) {
@@ -334,12 +311,6 @@ static void end_key_string(struct gw_jscan *s, struct priv *v, const char *begin
     end_key(s, v, v->key, v->key_len);
 }
 
-// The second byte of an escape other than \u.
-static const bool simple_escapes[256] = {
-    ['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
-    ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true,
-};
-
 // One byte of a string that is not plain, or several where a whole escape or character is there.
 // NULL: refused.
 static const char *take_odd(struct gw_jscan *s, const char *p, const char *end, const char **why) {
@@ -347,7 +318,6 @@ static const char *take_odd(struct gw_jscan *s, const char *p, const char *end, 
     unsigned char ch = (unsigned char)*p;
     if (ch == '\\') {
         v->key_escaped = true;
-        if (end - p > 1 && simple_escapes[(unsigned char)p[1]]) return p + 2;
         v->state = S_ESCAPE;
         return p + 1;
     }
@@ -383,6 +353,10 @@ static const char *take_string(struct gw_jscan *s, const char *p, const char *en
             next = take_utf8_rest(v, p);
         } else {
             p = skip_plain(p, end);
+            while (end - p > 1 && *p == '\\' && simple_escapes[(unsigned char)p[1]]) {
+                v->key_escaped = true;
+                p = skip_plain(p + 2, end);
+            }
             if (p == end) break;
             if (*p == '"') {
                 if (v->is_key)
@@ -403,10 +377,6 @@ static const char *take_string(struct gw_jscan *s, const char *p, const char *en
     return p;
 }
 
-static bool is_hex(char ch) {
-    return (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'f') || (ch >= 'A' && ch <= 'F');
-}
-
 // --- scalars other than strings -----------------------------------------------------------------
 
 static void end_scalar(struct gw_jscan *s, const char *p, const char **from, uint64_t at) {
@@ -418,10 +388,6 @@ static void end_scalar(struct gw_jscan *s, const char *p, const char **from, uin
         v->scalar = 0;
     }
     after_value(v);
-}
-
-static bool is_digit(char ch) {
-    return ch >= '0' && ch <= '9';
 }
 
 // The state after ch of a number; S_ERROR: not a number; S_AFTER_VALUE: ch is behind it.
@@ -484,10 +450,6 @@ static enum gw_rc start_value(struct gw_jscan *s, char ch, const char *p, const 
 }
 
 // --- the machine ---------------------------------------------------------------------------------
-
-static bool is_blank(char ch) {
-    return ch == ' ' || ch == '\t' || ch == '\n' || ch == '\r';
-}
 
 // One byte between values.
 static enum gw_rc take_structure(struct gw_jscan *s, const char *p, const char **from, uint64_t at,

@@ -5,13 +5,16 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define EXACT_MAX (1ull << 53) // beyond it a double skips whole numbers
+
 struct gw_str gw_json_str_of(const json_t *string) {
     if (!json_is_string(string)) return (struct gw_str){NULL, 0};
     return (struct gw_str){json_string_value(string), json_string_length(string)};
 }
 
 json_t *gw_json_get(const json_t *obj, const char *key) {
-    return json_is_object(obj) ? json_object_get(obj, key) : NULL;
+    json_t *v = json_object_get(obj, key);
+    return json_is_null(v) ? NULL : v;
 }
 
 struct gw_str gw_json_str(const json_t *obj, const char *key) {
@@ -43,6 +46,19 @@ json_t *gw_json_path(const json_t *obj, const char *dotted) {
     return at;
 }
 
+static const char *what_of(const json_error_t *error) {
+    switch (json_error_code(error)) {
+    case json_error_duplicate_key:
+        return "a member occurs twice";
+    case json_error_numeric_overflow:
+        return "a number is too large";
+    case json_error_null_byte_in_key:
+        return "a member's name holds \\u0000";
+    default:
+        return "a string holds half of a surrogate pair";
+    }
+}
+
 json_t *gw_json_load(struct gw_str text, size_t bytes_max, unsigned depth_max, struct gw_err *err) {
     struct gw_jscan scan;
     json_error_t error;
@@ -58,7 +74,8 @@ json_t *gw_json_load(struct gw_str text, size_t bytes_max, unsigned depth_max, s
         return NULL;
     json_t *v = json_loadb(text.ptr, text.len,
                            JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (!v) gw_err_set(err, GW_ERR_INPUT, 400, "line %d: %s", error.line, error.text);
+    // jansson's own text quotes the input, and that may be a secret.
+    if (!v) gw_err_set(err, GW_ERR_INPUT, 400, "line %d: %s", error.line, what_of(&error));
     return v;
 }
 
@@ -69,8 +86,7 @@ char *gw_json_canonical(const json_t *v, size_t *ret_len) {
     return text;
 }
 
-// --- escapes
-// --------------------------------------------------------------------------------------
+// --- escapes -------------------------------------------------------------------------------------
 
 static int hex_of(char ch) {
     if (ch >= '0' && ch <= '9') return ch - '0';
@@ -156,14 +172,27 @@ bool gw_json_unescape(struct gw_str raw, char *dst, size_t cap, size_t *ret_len)
     return true;
 }
 
+static bool is_json_number(struct gw_str raw) {
+    struct gw_jscan scan;
+    char first = raw.len ? raw.ptr[0] : 0, last = raw.len ? raw.ptr[raw.len - 1] : 0;
+    if (first != '-' && !(first >= '0' && first <= '9')) return false;
+    if (!(last >= '0' && last <= '9')) return false; // no blanks
+    gw_jscan_init(&scan, NULL, NULL, 0, 1);
+    return gw_jscan_feed(&scan, raw.ptr, raw.len, NULL) == GW_OK &&
+           gw_jscan_finish(&scan, NULL) == GW_OK;
+}
+
 bool gw_json_number_u64(struct gw_str raw, uint64_t *ret) {
-    char text[64];
-    if (raw.len == 0 || raw.len >= sizeof(text)) return false;
+    char text[64], *end;
+    if (raw.len >= sizeof(text) || !is_json_number(raw)) return false;
+    // Whole numbers exactly; the others as far as a double goes.
+    if (gw_str_to_u64(raw, EXACT_MAX, ret) == GW_OK) return true;
     memcpy(text, raw.ptr, raw.len);
     text[raw.len] = 0;
-    char *end;
     double d = strtod(text, &end);
-    if (*end || !(d >= 0) || d > 9007199254740992.0 || d != floor(d)) return false;
+    if (!(d >= 0) || d != floor(d)) return false;
+    bool is_plain = strpbrk(text, ".eE") == NULL;
+    if (d > (double)EXACT_MAX || (is_plain && d != 0)) return false;
     *ret = (uint64_t)d;
     return true;
 }

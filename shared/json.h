@@ -4,7 +4,7 @@
 // 2. struct gw_jscan: an iterative scanner over bytes that arrive in any pieces. It keeps no text
 //    but what a caller watches, is resumable at any byte, capped in depth, never allocates, and
 //    accepts exactly RFC 8259 (what jansson accepts with JSON_DECODE_ANY | JSON_REJECT_DUPLICATES
-//    off, UTF-8 checked, but "\u0000" and any number size allowed).
+//    off, UTF-8 checked, but "\u0000", lone surrogates and any number size allowed).
 #ifndef GW_SHARED_JSON_H
 #define GW_SHARED_JSON_H
 
@@ -19,7 +19,8 @@ struct gw_str gw_json_str(const json_t *obj, const char *key); // {NULL,0} where
 struct gw_str gw_json_str_of(const json_t *string);
 int64_t gw_json_int(const json_t *obj, const char *key, int64_t otherwise);
 bool gw_json_bool(const json_t *obj, const char *key, bool otherwise);
-json_t *gw_json_get(const json_t *obj, const char *key);     // NULL where absent or not an object
+// NULL where absent, null or not an object.
+json_t *gw_json_get(const json_t *obj, const char *key);
 json_t *gw_json_path(const json_t *obj, const char *dotted); // "metadata.name"
 // At most bytes_max long and depth_max deep (checked by the scanner before jansson sees it).
 json_t *gw_json_load(struct gw_str text, size_t bytes_max, unsigned depth_max, struct gw_err *err);
@@ -81,8 +82,8 @@ struct gw_jscan {
     struct gw_jfound *found;
     unsigned watch_n;
     unsigned depth_max;
-    uint64_t offset;    // bytes taken so far
-    uint64_t top_end;   // end of the top-level object's or array's last byte before its bracket
+    uint64_t offset;       // bytes taken so far
+    uint64_t top_end;      // end of the top-level object's or array's last byte before its bracket
     uint64_t top_children; // members or elements of the top-level container
     bool top_is_object;
     uint64_t priv[200]; // state of the scanner: see jscan.c, which checks the size at compile time

@@ -109,8 +109,9 @@ static enum gw_rc check_int(struct check *c, const json_t *v, const struct gw_fi
                             const char *path) {
     if (!json_is_integer(v)) return wrong_type(c, v, path, "an integer");
     long long n = json_integer_value(v);
-    bool bounded = f->min || f->max;
-    if (bounded && (n < f->min || n > f->max))
+    if (f->max == 0 && f->min && n < f->min)
+        return problem(c, path, "%s: %lld is less than %lld", path, n, (long long)f->min);
+    if (f->max && (n < f->min || n > f->max))
         return problem(c, path, "%s: %lld is not in %lld..%lld", path, n, (long long)f->min,
                        (long long)f->max);
     return GW_OK;

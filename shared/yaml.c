@@ -3,6 +3,7 @@
 // under one cap on nodes, so that a few lines cannot become gigabytes.
 #include "shared/yaml.h"
 
+#include "shared/map.h"
 #include "shared/vec.h"
 #include "shared/yaml_scalar.h"
 
@@ -10,28 +11,29 @@
 #include <yaml.h>
 
 #define KEY_CHARS_MAX 1024
-#define ANCHORS_MAX 1000
 
 struct frame {
-    json_t *container; // owned until it is added to its parent
-    json_t *merged;    // what "<<" brought, in order of precedence; NULL: nothing
-    char *key;         // of the value that comes next; maps only
-    bool is_merge;     // that key is "<<"
-    char *anchor;
+    json_t *container;     // owned until it is added to its parent
+    json_t *merged;        // what "<<" brought, in order of precedence; NULL: nothing
+    char *key;             // of the value that comes next; maps only
+    bool is_merge;         // that key is "<<"
+    bool has_merge;        // "<<" was there
+    struct anchor *anchor; // NULL: none
     size_t nodes_before;
+    unsigned height; // containers below this one, one inside the other
 };
 
 struct anchor {
-    char *name;
-    json_t *value;
-    size_t nodes; // with everything below it expanded
+    json_t *value;   // NULL while its container is open: it cannot contain itself
+    size_t nodes;    // with everything below it expanded
+    unsigned height; // containers in it, one inside the other
 };
 
 struct builder {
     const char *name;
     struct gw_err *err;
     GW_VEC(struct frame) frames;
-    GW_VEC(struct anchor) anchors;
+    struct gw_map anchors; // of this document, by name
     GW_VEC(struct gw_yaml_doc) docs;
     json_t *root;
     size_t nodes;
@@ -80,19 +82,23 @@ static enum gw_rc take_key(struct builder *b, struct frame *f, json_t *v, bool p
     if (!gw_yaml_key(value, key, sizeof(key)))
         return fail(b, line, "a member's name must be text, a number or a boolean");
     f->is_merge = plain_merge;
-    if (!plain_merge && json_object_get(f->container, key))
+    if (plain_merge ? f->has_merge : json_object_get(f->container, key) != NULL)
         return fail(b, line, "'%s' occurs twice", key);
+    f->has_merge = f->has_merge || plain_merge;
     f->key = gw_strdup(key);
     return GW_OK;
 }
 
-static enum gw_rc add(struct builder *b, json_t *v, bool plain_merge, size_t line) {
+// height: containers in v, one inside the other.
+static enum gw_rc add(struct builder *b, json_t *v, unsigned height, bool plain_merge,
+                      size_t line) {
     if (!b->frames.len) {
         b->root = v;
         b->root_line = (unsigned)line + 1;
         return GW_OK;
     }
     struct frame *f = &b->frames.ptr[b->frames.len - 1];
+    if (height > f->height) f->height = height;
     if (json_is_array(f->container)) {
         json_array_append_new(f->container, v);
         return GW_OK;
@@ -108,37 +114,55 @@ static enum gw_rc add(struct builder *b, json_t *v, bool plain_merge, size_t lin
     return rc;
 }
 
-static enum gw_rc remember(struct builder *b, const char *name, const json_t *v, size_t nodes,
-                           size_t line) {
-    if (b->anchors.len >= ANCHORS_MAX) return fail(b, line, "more than %d anchors", ANCHORS_MAX);
-    struct anchor a = {gw_strdup(name), json_deep_copy(v), nodes};
-    GW_VEC_PUSH(&b->anchors, a);
-    return GW_OK;
+// The newest of a name counts. The name may be used from now on, the value once it is whole.
+static struct anchor *new_anchor(struct builder *b, const unsigned char *name) {
+    if (!name) return NULL;
+    struct anchor *a = gw_alloc(sizeof(*a));
+    struct anchor *before = gw_map_put(&b->anchors, gw_str_of((const char *)name), a);
+    if (before) json_decref(before->value);
+    free(before);
+    return a;
+}
+
+static void fill_anchor(struct anchor *a, json_t *v, size_t nodes, unsigned height) {
+    if (a) *a = (struct anchor){json_incref(v), nodes, height};
 }
 
 // --- events -------------------------------------------------------------------------------------
 
+#define TAG_PREFIX "tag:yaml.org,2002:"
+
+// The name of a core tag ("str", "map", ...), NULL where there is no tag; "!" alone means text, or
+// nothing at a container.
+static enum gw_rc core_tag(struct builder *b, const unsigned char *tag, const char *otherwise,
+                           const char *const *known, size_t line, const char **ret) {
+    const char *t = (const char *)tag;
+    *ret = NULL;
+    if (!t) return GW_OK;
+    if (strcmp(t, "!") == 0) {
+        *ret = otherwise;
+        return GW_OK;
+    }
+    if (!gw_str_starts(gw_str_of(t), GW_STR(TAG_PREFIX)))
+        return fail(b, line, "the tag %s is not known", t);
+    for (const char *const *k = known; *k && !*ret; k++)
+        if (strcmp(*k, t + sizeof(TAG_PREFIX) - 1) == 0) *ret = *k;
+    if (!*ret)
+        return fail(b, line, "the tag !!%s is not supported here", t + sizeof(TAG_PREFIX) - 1);
+    return GW_OK;
+}
+
 static enum gw_rc scalar_value(struct builder *b, const yaml_event_t *e, json_t **ret) {
+    static const char *const known[] = {"str", "int", "bool", "float", "null", NULL};
     struct gw_str s = {(const char *)e->data.scalar.value, e->data.scalar.length};
-    const char *tag = (const char *)e->data.scalar.tag;
     size_t line = e->start_mark.line;
     struct gw_err err = {0};
-    bool plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    if (tag && strcmp(tag, "!") != 0) {
-        if (strncmp(tag, "tag:yaml.org,2002:", 18) != 0)
-            return fail(b, line, "the tag %s is not known", tag);
-        const char *core = tag + 18;
-        if (strcmp(core, "str") == 0)
-            plain = false;
-        else if (strcmp(core, "int") && strcmp(core, "bool") && strcmp(core, "float") &&
-                 strcmp(core, "null"))
-            return fail(b, line, "the tag !!%s is not supported", core);
-        else
-            plain = true;
-    } else if (tag) {
-        plain = false;
-    }
-    *ret = plain ? gw_yaml_plain(s, &err) : json_stringn(s.ptr, s.len);
+    const char *tag;
+    GW_TRY(core_tag(b, e->data.scalar.tag, "str", known, line, &tag));
+    if (!tag && e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) tag = "str";
+    *ret = !tag                      ? gw_yaml_plain(s, &err)
+           : strcmp(tag, "str") == 0 ? json_stringn(s.ptr, s.len)
+                                     : gw_yaml_tagged(s, tag, &err);
     if (!*ret) return fail(b, line, "%s", err.text[0] ? err.text : "text is not UTF-8");
     return GW_OK;
 }
@@ -150,53 +174,51 @@ static enum gw_rc on_scalar(struct builder *b, const yaml_event_t *e) {
                        e->data.scalar.length == 2 && memcmp(e->data.scalar.value, "<<", 2) == 0;
     GW_TRY(count(b, 1, line));
     GW_TRY(scalar_value(b, e, &v));
-    if (e->data.scalar.anchor &&
-        remember(b, (const char *)e->data.scalar.anchor, v, 1, line) != GW_OK) {
-        json_decref(v);
-        return GW_ERR_INPUT;
-    }
-    return add(b, v, plain_merge, line);
+    fill_anchor(new_anchor(b, e->data.scalar.anchor), v, 1, 0);
+    return add(b, v, 0, plain_merge, line);
 }
 
 static enum gw_rc on_alias(struct builder *b, const yaml_event_t *e) {
     const char *name = (const char *)e->data.alias.anchor;
     size_t line = e->start_mark.line;
-    for (size_t i = b->anchors.len; i-- > 0;) { // the newest of a name counts
-        const struct anchor *a = &b->anchors.ptr[i];
-        if (strcmp(a->name, name) != 0) continue;
-        GW_TRY(count(b, a->nodes, line));
-        return add(b, json_deep_copy(a->value), false, line);
-    }
-    return fail(b, line, "the anchor '%s' is not known", name);
+    const struct anchor *a = gw_map_get(&b->anchors, gw_str_of(name));
+    if (!a) return fail(b, line, "the anchor '%s' is not known", name);
+    if (!a->value) return fail(b, line, "the anchor '%s' contains itself", name);
+    if (b->frames.len + a->height > GW_YAML_DEPTH_MAX)
+        return fail(b, line, "nested more than %d deep", GW_YAML_DEPTH_MAX);
+    GW_TRY(count(b, a->nodes, line));
+    return add(b, json_deep_copy(a->value), a->height, false, line);
 }
 
-static enum gw_rc on_open(struct builder *b, json_t *container, const char *anchor, size_t line) {
-    struct frame f = {.container = container,
-                      .anchor = anchor ? gw_strdup(anchor) : NULL,
-                      .nodes_before = b->nodes};
-    GW_VEC_PUSH(&b->frames, f);
-    if (b->frames.len > GW_YAML_DEPTH_MAX)
+static enum gw_rc on_open(struct builder *b, const yaml_event_t *e) {
+    static const char *const map_tags[] = {"map", NULL}, *const list_tags[] = {"seq", NULL};
+    bool is_map = e->type == YAML_MAPPING_START_EVENT;
+    size_t line = e->start_mark.line;
+    const char *tag;
+    if (!b->frames.len) b->root_line = (unsigned)line + 1;
+    GW_TRY(core_tag(b, is_map ? e->data.mapping_start.tag : e->data.sequence_start.tag, NULL,
+                    is_map ? map_tags : list_tags, line, &tag));
+    if (b->frames.len >= GW_YAML_DEPTH_MAX)
         return fail(b, line, "nested more than %d deep", GW_YAML_DEPTH_MAX);
-    if (b->frames.len > 1) {
-        const struct frame *parent = &b->frames.ptr[b->frames.len - 2];
-        if (json_is_object(parent->container) && !parent->key)
-            return fail(b, line, "a member's name must be text, a number or a boolean");
-    }
+    const struct frame *parent = b->frames.len ? &b->frames.ptr[b->frames.len - 1] : NULL;
+    if (parent && json_is_object(parent->container) && !parent->key)
+        return fail(b, line, "a member's name must be text, a number or a boolean");
+    struct frame f = {
+        .container = is_map ? json_object() : json_array(),
+        .anchor =
+            new_anchor(b, is_map ? e->data.mapping_start.anchor : e->data.sequence_start.anchor),
+        .nodes_before = b->nodes,
+    };
+    GW_VEC_PUSH(&b->frames, f);
     return count(b, 1, line);
 }
 
 static enum gw_rc on_close(struct builder *b, size_t line) {
     struct frame f = GW_VEC_POP(&b->frames);
-    enum gw_rc rc = GW_OK;
     if (f.merged) json_object_update_missing(f.container, f.merged);
     json_decref(f.merged);
-    if (f.anchor) rc = remember(b, f.anchor, f.container, b->nodes - f.nodes_before, line);
-    free(f.anchor);
-    if (rc != GW_OK) {
-        json_decref(f.container);
-        return rc;
-    }
-    return add(b, f.container, false, line);
+    fill_anchor(f.anchor, f.container, b->nodes - f.nodes_before, f.height + 1);
+    return add(b, f.container, f.height + 1, false, line);
 }
 
 static enum gw_rc on_document_end(struct builder *b, size_t line) {
@@ -213,12 +235,14 @@ static enum gw_rc on_document_end(struct builder *b, size_t line) {
     return GW_OK;
 }
 
+static void free_anchor(void *anchor) {
+    json_decref(((struct anchor *)anchor)->value);
+    free(anchor);
+}
+
 static void forget_anchors(struct builder *b) {
-    for (size_t i = 0; i < b->anchors.len; i++) {
-        free(b->anchors.ptr[i].name);
-        json_decref(b->anchors.ptr[i].value);
-    }
-    b->anchors.len = 0;
+    gw_map_fini(&b->anchors, free_anchor);
+    b->anchors = (struct gw_map){0};
 }
 
 static enum gw_rc on_event(struct builder *b, const yaml_event_t *e) {
@@ -228,13 +252,8 @@ static enum gw_rc on_event(struct builder *b, const yaml_event_t *e) {
     case YAML_ALIAS_EVENT:
         return on_alias(b, e);
     case YAML_MAPPING_START_EVENT:
-        if (!b->frames.len) b->root_line = (unsigned)e->start_mark.line + 1;
-        return on_open(b, json_object(), (const char *)e->data.mapping_start.anchor,
-                       e->start_mark.line);
     case YAML_SEQUENCE_START_EVENT:
-        if (!b->frames.len) b->root_line = (unsigned)e->start_mark.line + 1;
-        return on_open(b, json_array(), (const char *)e->data.sequence_start.anchor,
-                       e->start_mark.line);
+        return on_open(b, e);
     case YAML_MAPPING_END_EVENT:
     case YAML_SEQUENCE_END_EVENT: {
         unsigned line = b->root_line;
@@ -250,11 +269,20 @@ static enum gw_rc on_event(struct builder *b, const yaml_event_t *e) {
     }
 }
 
-static enum gw_rc run(struct builder *b, yaml_parser_t *parser) {
+// Where the parser gave up. The reader, which checks characters, tells a byte instead of a line.
+static size_t problem_line(const yaml_parser_t *parser, struct gw_str text) {
+    if (parser->error != YAML_READER_ERROR) return parser->problem_mark.line;
+    size_t line = 0;
+    for (size_t i = 0; i < text.len && i < parser->problem_offset; i++)
+        line += text.ptr[i] == '\n';
+    return line;
+}
+
+static enum gw_rc run(struct builder *b, yaml_parser_t *parser, struct gw_str text) {
     for (;;) {
         yaml_event_t event;
         if (!yaml_parser_parse(parser, &event))
-            return fail(b, parser->problem_mark.line, "%s%s%s",
+            return fail(b, problem_line(parser, text), "%s%s%s",
                         parser->problem ? parser->problem : "cannot be read as YAML",
                         parser->context ? ", " : "", parser->context ? parser->context : "");
         bool last = event.type == YAML_STREAM_END_EVENT;
@@ -269,11 +297,9 @@ static void drop(struct builder *b) {
         json_decref(b->frames.ptr[i].container);
         json_decref(b->frames.ptr[i].merged);
         free(b->frames.ptr[i].key);
-        free(b->frames.ptr[i].anchor);
     }
     GW_VEC_FINI(&b->frames);
     forget_anchors(b);
-    GW_VEC_FINI(&b->anchors);
     json_decref(b->root);
 }
 
@@ -287,7 +313,7 @@ enum gw_rc gw_yaml_parse(struct gw_str text, const char *name, struct gw_yaml *r
     if (!yaml_parser_initialize(&parser)) abort();
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text.ptr, text.len);
-    enum gw_rc rc = run(&b, &parser);
+    enum gw_rc rc = run(&b, &parser, text);
     yaml_parser_delete(&parser);
     drop(&b);
     struct gw_yaml y = {b.docs.ptr, b.docs.len};

@@ -29,7 +29,7 @@ struct finder {
 static void consider(struct finder *f, size_t len, size_t line) {
     size_t want = strlen(f->want);
     bool leads = len <= want && memcmp(f->path, f->want, len) == 0 &&
-                 (len == want || f->want[len] == '.' || f->want[len] == '[');
+                 (len == 0 || len == want || f->want[len] == '.' || f->want[len] == '[');
     if (!leads || (f->found && len <= f->best_len)) return;
     f->found = true;
     f->best_len = len;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // See yaml_scalar.h. The tables are those of go-yaml v2: y, on and yes are true, 010 is eight,
-// 1_000 is a thousand, 1e3 (without a sign) is text.
+// 1_000 is a thousand, 80.0 and 1e3 are whole numbers as they are in JSON.
 #include "shared/yaml_scalar.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define NUMBER_CHARS_MAX 128
+#define WHOLE_MAX 9007199254740992.0 // 2^53: whole numbers up to it are exact
 
 static bool is_one_of(struct gw_str s, const char *const *words) {
     for (; *words; words++)
@@ -28,22 +30,20 @@ static bool is_digit(char ch) {
     return ch >= '0' && ch <= '9';
 }
 
-// [-+]?[0-9]*\.?[0-9]+([eE][-+][0-9]+)?
+// [-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?
 static bool looks_like_float(const char *p) {
-    size_t before = 0, after = 0;
+    size_t digits = 0;
     if (*p == '-' || *p == '+') p++;
     for (; is_digit(*p); p++)
-        before++;
-    if (*p == '.') {
+        digits++;
+    if (*p == '.')
         for (p++; is_digit(*p); p++)
-            after++;
-        if (after == 0) return false;
-    }
-    if (before + after == 0) return false;
+            digits++;
+    if (digits == 0) return false;
     if (*p == 'e' || *p == 'E') {
         p++;
-        if (*p != '-' && *p != '+') return false;
-        if (!is_digit(*++p)) return false;
+        if (*p == '-' || *p == '+') p++;
+        if (!is_digit(*p)) return false;
         while (is_digit(*p))
             p++;
     }
@@ -91,9 +91,13 @@ static json_t *number_of(struct gw_str s, struct gw_err *err) {
     }
     if (looks_like_float(text)) {
         double d = strtod(text, NULL);
-        json_t *v = json_real(d);
-        if (!v) gw_err_set(err, GW_ERR_INPUT, 0, "the number %s is too large", text);
-        return v;
+        // Beyond a float's range it is text to kubectl, which nobody can have meant.
+        if (isinf(d)) {
+            gw_err_set(err, GW_ERR_INPUT, 0, "the number %s is too large", text);
+            return NULL;
+        }
+        bool is_whole = d == floor(d) && fabs(d) <= WHOLE_MAX;
+        return is_whole ? json_integer((json_int_t)d) : json_real(d);
     }
     return json_stringn(s.ptr, s.len);
 }
@@ -114,6 +118,34 @@ json_t *gw_yaml_plain(struct gw_str s, struct gw_err *err) {
     return v;
 }
 
+json_t *gw_yaml_tagged(struct gw_str s, const char *tag, struct gw_err *err) {
+    json_t *v = gw_yaml_plain(s, err);
+    if (!v) return NULL;
+    bool is_right = strcmp(tag, "int") == 0     ? json_is_integer(v)
+                    : strcmp(tag, "bool") == 0  ? json_is_boolean(v)
+                    : strcmp(tag, "float") == 0 ? json_is_number(v)
+                                                : json_is_null(v);
+    if (is_right) return v;
+    json_decref(v);
+    gw_err_set(err, GW_ERR_INPUT, 0, "the text is not of its tag !!%s", tag);
+    return NULL;
+}
+
+// As short as it can be read back, in the precision of kubectl (a 32-bit float).
+static int print_real(double d, char *dst, size_t cap) {
+    char text[32];
+    int digits = 1;
+    for (; digits <= 9; digits++) {
+        snprintf(text, sizeof(text), "%.*e", digits - 1, d);
+        if (strtof(text, NULL) == (float)d) break;
+    }
+    const char *e = strchr(text, 'e');
+    int exponent = e ? (int)strtol(e + 1, NULL, 10) : 0;
+    if (!e || exponent < -4 || exponent >= 6) return snprintf(dst, cap, "%s", text);
+    int decimals = digits - 1 - exponent;
+    return snprintf(dst, cap, "%.*f", decimals > 0 ? decimals : 0, d);
+}
+
 bool gw_yaml_key(const json_t *scalar, char *dst, size_t cap) {
     int n = -1;
     if (json_is_string(scalar))
@@ -124,5 +156,7 @@ bool gw_yaml_key(const json_t *scalar, char *dst, size_t cap) {
         n = snprintf(dst, cap, "%s", json_is_true(scalar) ? "true" : "false");
     else if (json_is_integer(scalar))
         n = snprintf(dst, cap, "%lld", (long long)json_integer_value(scalar));
+    else if (json_is_real(scalar))
+        n = print_real(json_real_value(scalar), dst, cap);
     return n >= 0 && (size_t)n < cap;
 }

@@ -7,7 +7,10 @@
 
 // An unquoted scalar without a tag. NULL: cannot be JSON; err says why. New reference.
 json_t *gw_yaml_plain(struct gw_str s, struct gw_err *err);
-// A resolved scalar as a member's name ("true", "12"); false: null or a float has no name.
+// The same with a core tag ("int", "bool", "float" or "null"), which the text must be of.
+json_t *gw_yaml_tagged(struct gw_str s, const char *tag, struct gw_err *err);
+// A resolved scalar as a member's name ("true", "12", "1.5"); false: null has none, or it is longer
+// than cap.
 bool gw_yaml_key(const json_t *scalar, char *dst, size_t cap);
 
 #endif

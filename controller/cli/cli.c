@@ -50,8 +50,7 @@ static void print_tree(const struct ask *a, const json_t *v) {
     print(a, &t);
 }
 
-// --- asking
-// ---------------------------------------------------------------------------------------
+// --- asking --------------------------------------------------------------------------------------
 
 static void known_kinds(struct gw_text *t) {
     for (const struct ctl_res_kind *const *k = ctl_res_kinds; *k; k++)
@@ -128,8 +127,7 @@ static int not_found(const struct ask *a) {
     return fail(a, 1, text);
 }
 
-// --- commands
-// -------------------------------------------------------------------------------------
+// --- commands ------------------------------------------------------------------------------------
 
 static bool is_of(const json_t *item, const struct ctl_res_kind *kind) {
     return gw_str_eq(gw_json_str(item, "kind"), gw_str_of(kind->name));

@@ -22,8 +22,7 @@ struct cli_options {
 // Returns the exit status: 0, 1 (asked and not found or not answered), 2 (asked wrongly).
 int cli_main(const struct cli_options *o, int argc, char *const *argv);
 
-// --- pure
-// -----------------------------------------------------------------------------------------
+// --- pure ----------------------------------------------------------------------------------------
 
 // A table of items (all of one kind). with_namespace: a NAMESPACE column; with_kind: names as
 // "httproute/web".

@@ -67,7 +67,7 @@ static void add_listeners(const json_t *status, struct gw_text *out) {
     const json_t *list = gw_json_get(status, "listeners");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *l = json_array_get(list, i);
-        gw_text_addf(out, "  Listener " GW_STR_FMT ", %lld attached routes:\n",
+        gw_text_addf(out, "  Listener " GW_STR_FMT ", attached routes: %lld\n",
                      GW_STR_ARG(gw_json_str(l, "name")),
                      (long long)gw_json_int(l, "attachedRoutes", 0));
         add_conditions(l, 4, out);

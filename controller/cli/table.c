@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-// --- values
-// ---------------------------------------------------------------------------------------
+// --- values --------------------------------------------------------------------------------------
 
 static const char *worse(const char *a, struct gw_str status) {
     if (gw_str_eq(status, GW_STR("False")) || strcmp(a, "False") == 0) return "False";
@@ -69,8 +68,7 @@ static void add_str(struct gw_text *t, struct gw_str s) {
     gw_text_add(t, s.ptr ? s.ptr : "", s.len);
 }
 
-// --- cells
-// ----------------------------------------------------------------------------------------
+// --- cells ---------------------------------------------------------------------------------------
 
 static void cell_hostnames(const json_t *o, struct gw_text *out) {
     const json_t *list = gw_json_path(o, "spec.hostnames");
@@ -166,8 +164,7 @@ static void cell_to(const json_t *o, struct gw_text *out) {
     }
 }
 
-// --- columns
-// --------------------------------------------------------------------------------------
+// --- columns -------------------------------------------------------------------------------------
 
 // One of cell, path and condition says what stands in it.
 struct column {
@@ -230,8 +227,7 @@ static char *cell_text(const struct column *c, const json_t *o) {
     return t.ptr;
 }
 
-// --- tables
-// ---------------------------------------------------------------------------------------
+// --- tables --------------------------------------------------------------------------------------
 
 // Columns of UTF-8 text are as wide as its characters.
 static size_t width_of(const char *s) {

@@ -41,8 +41,7 @@ static const struct {
     {"kgateway.dev", "GatewayParameters"},
 };
 
-// --- metadata
-// -------------------------------------------------------------------------------------
+// --- metadata ------------------------------------------------------------------------------------
 
 static const struct gw_field label_value = CTL_F_PATTERN(
     "", 0, 0, 63, "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?", "must be a label's value");
@@ -75,8 +74,7 @@ static const struct gw_field envelope[] = {
     CTL_F_END,
 };
 
-// --- shared by kinds
-// ------------------------------------------------------------------------------
+// --- shared by kinds -----------------------------------------------------------------------------
 
 static const char *const selector_operators[] = {"In", "NotIn", "Exists", "DoesNotExist", NULL};
 static const struct gw_field selector_values[] = {
@@ -134,8 +132,7 @@ bool ctl_res_matches(struct gw_str text, const char *pattern) {
     return yes;
 }
 
-// --- from a manifest to its kind
-// ------------------------------------------------------------------
+// --- from a manifest to its kind -----------------------------------------------------------------
 
 static bool kind_serves(const struct ctl_res_kind *k, struct gw_str version) {
     for (const char *const *v = k->versions; *v; v++)
@@ -179,8 +176,7 @@ const struct ctl_res_kind *ctl_res_by_word(struct gw_str word) {
     return NULL;
 }
 
-// --- checking
-// -------------------------------------------------------------------------------------
+// --- checking ------------------------------------------------------------------------------------
 
 // jansson's iterators take no const, although they change nothing.
 static json_t *unconst(const json_t *v) {
@@ -238,8 +234,7 @@ enum gw_rc ctl_res_check(const struct ctl_res_kind *kind, const json_t *obj,
     return kind->check ? kind->check(obj, ret) : GW_OK;
 }
 
-// --- settling
-// -------------------------------------------------------------------------------------
+// --- settling ------------------------------------------------------------------------------------
 
 static void drop_nulls(json_t *v) {
     if (json_is_object(v)) {

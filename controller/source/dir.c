@@ -62,8 +62,7 @@ static void watch_parent(struct ctl_dir *d) {
     free(copy);
 }
 
-// --- events
-// ---------------------------------------------------------------------------------------
+// --- events --------------------------------------------------------------------------------------
 
 static void arm(struct ctl_dir *d, int64_t delay_ms) {
     gw_timer_set(d->loop, &d->timer, delay_ms);
@@ -138,8 +137,7 @@ static void on_readable(struct gw_io *io, uint32_t epoll_events) {
     }
 }
 
-// --- syncing
-// --------------------------------------------------------------------------------------
+// --- syncing -------------------------------------------------------------------------------------
 
 static void drop_old_watches(struct ctl_dir *d) {
     size_t it = 0;

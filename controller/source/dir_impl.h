@@ -11,8 +11,7 @@
 
 #include <sys/stat.h>
 
-// --- one file's objects
-// ---------------------------------------------------------------------------
+// --- one file's objects --------------------------------------------------------------------------
 
 struct dir_file;
 struct dir_object {
@@ -36,8 +35,7 @@ enum gw_rc dir_parse(struct gw_str text, const char *rel, struct dir_objects *re
 enum gw_rc dir_read(const char *path, const char *rel, struct gw_text *ret, struct gw_err *err)
     GW_MUST_USE;
 
-// --- which files there are
-// ------------------------------------------------------------------------
+// --- which files there are -----------------------------------------------------------------------
 
 // Tells a file that may have changed from one that has not.
 struct dir_stamp {
@@ -62,8 +60,7 @@ void dir_listing_fini(struct dir_listing *l);
 enum gw_rc dir_walk(struct ctl_dir *d, struct dir_listing *ret, struct gw_err *err) GW_MUST_USE;
 bool dir_is_manifest(const char *name); // by its ending; hidden names are none
 
-// --- the source
-// -----------------------------------------------------------------------------------
+// --- the source ----------------------------------------------------------------------------------
 
 enum dir_state {
     DIR_GOOD,

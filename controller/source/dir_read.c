@@ -26,8 +26,7 @@ void dir_objects_fini(struct dir_objects *list) {
     GW_VEC_FINI(list);
 }
 
-// --- reading
-// --------------------------------------------------------------------------------------
+// --- reading -------------------------------------------------------------------------------------
 
 static enum gw_rc read_all(int fd, const char *rel, struct gw_text *ret, struct gw_err *err) {
     char chunk[65536];
@@ -63,8 +62,7 @@ enum gw_rc dir_read(const char *path, const char *rel, struct gw_text *ret, stru
     return rc;
 }
 
-// --- parsing
-// --------------------------------------------------------------------------------------
+// --- parsing -------------------------------------------------------------------------------------
 
 // Where one manifest stands.
 struct place {

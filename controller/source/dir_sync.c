@@ -17,8 +17,7 @@ void dir_file_free(void *arg) {
     free(f);
 }
 
-// --- telling
-// --------------------------------------------------------------------------------------
+// --- telling -------------------------------------------------------------------------------------
 
 static void tell_refused(struct ctl_dir *d, struct dir_file *f, enum dir_state state,
                          const char *text) {
@@ -44,8 +43,7 @@ static void tell_applied(struct ctl_dir *d, const struct dir_file *f) {
     d->on_event(d->arg, &e);
 }
 
-// --- reading what changed
-// -------------------------------------------------------------------------
+// --- reading what changed ------------------------------------------------------------------------
 
 static bool same_stamp(const struct dir_stamp *a, const struct dir_stamp *b) {
     return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
@@ -89,7 +87,8 @@ static bool is_just_emptied(struct ctl_dir *d, struct dir_file *f, struct gw_str
 static void load_text(struct ctl_dir *d, struct dir_file *f, const struct dir_entry *e,
                       struct gw_str text, int64_t *again_ms) {
     if (is_just_emptied(d, f, text, again_ms)) return;
-    uint64_t hash = gw_hash(text.ptr ? text.ptr : "", text.len, 0);
+    if (!text.ptr) text = GW_STR(""); // an empty file
+    uint64_t hash = gw_hash(text.ptr, text.len, 0);
     bool same = f->hash == hash && f->stamp.ino && f->state != DIR_DUPLICATE;
     f->stamp = e->stamp;
     f->hash = hash;
@@ -142,8 +141,7 @@ static struct dir_file *file_of(struct ctl_dir *d, const char *rel) {
     return f;
 }
 
-// --- whose an object is
-// ---------------------------------------------------------------------------
+// --- whose an object is --------------------------------------------------------------------------
 
 static void claim(struct gw_map *claims, struct dir_object *o) {
     gw_map_put(claims, gw_str_of(o->label), o);
@@ -205,8 +203,7 @@ static void claim_new(struct ctl_dir *d, struct gw_map *claims, struct dir_file 
     }
 }
 
-// --- into the store
-// -------------------------------------------------------------------------------
+// --- into the store ------------------------------------------------------------------------------
 
 static void put_file(struct ctl_dir *d, struct dir_file *f) {
     for (size_t i = 0; i < f->next.len; i++) {

@@ -81,8 +81,7 @@ static void mark_dirty(struct ctl_store *s, const struct ctl_res_kind *kind, str
     if (first && s->on_dirty) s->on_dirty(s->on_dirty_arg);
 }
 
-// --- content
-// --------------------------------------------------------------------------------------
+// --- content -------------------------------------------------------------------------------------
 
 // Members that say who wrote an object and when, not what it is.
 static bool is_noise(const char *member) {
@@ -121,8 +120,7 @@ static bool same_metadata(json_t *a, json_t *b) {
     return members_within(ma, mb, is_noise) && members_within(mb, ma, is_noise);
 }
 
-// --- putting and deleting
-// -------------------------------------------------------------------------
+// --- putting and deleting ------------------------------------------------------------------------
 
 static struct ctl_object *object_new(const struct ctl_res_kind *kind, json_t *json,
                                      struct gw_str ns, struct gw_str name, struct gw_str age,
@@ -189,8 +187,7 @@ bool ctl_store_del(struct ctl_store *s, const struct ctl_res_kind *kind, struct 
     return true;
 }
 
-// --- reading
-// --------------------------------------------------------------------------------------
+// --- reading -------------------------------------------------------------------------------------
 
 const struct ctl_object *ctl_store_get(const struct ctl_store *s, const struct ctl_res_kind *kind,
                                        struct gw_str ns, struct gw_str name) {

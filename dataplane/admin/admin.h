@@ -17,6 +17,7 @@ struct dp_admin_opts {
 };
 struct dp_admin; // opaque
 struct dp_admin *dp_admin_start(const struct dp_admin_opts *o, struct gw_err *err);
+uint16_t dp_admin_port(const struct dp_admin *a);
 void dp_admin_stop(struct dp_admin *a);
 
 #endif

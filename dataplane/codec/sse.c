@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds where events end, holds what the end of the input cuts, and reads the fields of a whole
-// event. An event ends with its blank line; a CR at the end of the input ends a line at once, and
-// the LF that may follow is then given out as an event without data, so that nothing waits.
+// event. A CR that ends a blank line ends the event at once, so that nothing waits; where the input
+// ends there, an LF that follows is one more blank line, which is an event without data.
 #include "dataplane/codec/sse.h"
 
 #define BOM "\xef\xbb\xbf"
@@ -41,7 +41,7 @@ static bool is_first_line(const struct dp_sse *s, struct gw_str in, size_t at) {
 }
 
 // Length of the part of `in` up to the end of the event; 0 where it does not end here.
-static size_t find_end(struct dp_sse *s, struct gw_str in) {
+static size_t find_end(const struct dp_sse *s, struct gw_str in) {
     size_t before = s->held.len;
     for (size_t i = 0; i < in.len; i++) {
         i += find_break(in.ptr + i, in.len - i);
@@ -54,9 +54,7 @@ static size_t find_end(struct dp_sse *s, struct gw_str in) {
             continue;
         }
         if (!is_first && previous != '\n' && previous != '\r') continue;
-        if (i + 1 < in.len) return in.ptr[i + 1] == '\n' ? i + 2 : i + 1;
-        s->last_cr = true;
-        return i + 1;
+        return i + 1 < in.len && in.ptr[i + 1] == '\n' ? i + 2 : i + 1;
     }
     return 0;
 }
@@ -121,14 +119,6 @@ enum gw_rc dp_sse_feed(struct dp_sse *s, struct gw_str in, size_t *ret_used,
     }
     if (s->joined.ptr) gw_text_fini(&s->joined);
     if (in.len == 0) return GW_AGAIN;
-    if (s->last_cr) {
-        s->last_cr = false;
-        if (*in.ptr == '\n') {
-            *ret_used = 1;
-            *ret = (struct dp_sse_event){.raw = {in.ptr, 1}, .name = {"", 0}};
-            return GW_OK;
-        }
-    }
     size_t n = find_end(s, in), taken = n ? n : in.len;
     if (taken > DP_SSE_EVENT_BYTES_MAX - s->held.len) return too_long(err);
     *ret_used = taken;

@@ -21,7 +21,6 @@ struct dp_sse {
     struct gw_text held;   // an event that has not ended yet
     struct gw_text joined; // data of several lines
     bool given;            // what is held was given out and may go
-    bool last_cr;          // the last event ended with the input, in CR
     bool started;
 };
 void dp_sse_fini(struct dp_sse *s);

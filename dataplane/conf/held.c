@@ -74,15 +74,24 @@ void dp_held_reset(struct dp_held *h) {
 
 // --- what is told of it -------------------------------------------------------------------------
 
-void dp_held_root(const struct dp_held *h, char *version) {
+static void root_of(const struct dp_held *h, bool is_wanted, char *version) {
     struct gw_ir_root *root = gw_ir_root_new();
     struct gw_str *names = gw_map_sorted_keys(&h->entries);
     for (size_t i = 0; i < h->entries.len; i++) {
         const struct dp_held_entry *e = gw_map_get(&h->entries, names[i]);
-        if (e->good) gw_ir_root_add(root, names[i], e->good_version);
+        if (is_wanted || e->good)
+            gw_ir_root_add(root, names[i], is_wanted ? e->wanted_version : e->good_version);
     }
     gw_ir_root_finish(root, version);
     free(names);
+}
+
+void dp_held_root(const struct dp_held *h, char *version) {
+    root_of(h, false, version);
+}
+
+void dp_held_root_wanted(const struct dp_held *h, char *version) {
+    root_of(h, true, version);
 }
 
 json_t *dp_held_versions(const struct dp_held *h) {
@@ -98,18 +107,28 @@ json_t *dp_held_versions(const struct dp_held *h) {
     return versions;
 }
 
+// Reasons may quote bytes that are not UTF-8, or be cut inside a character.
+static json_t *utf8_string(struct gw_str s) {
+    struct gw_text text = {0};
+    while (s.len) {
+        size_t n = gw_utf8_char(s), taken = n ? n : 1;
+        gw_text_add(&text, n ? s.ptr : "?", taken);
+        s = (struct gw_str){s.ptr + taken, s.len - taken};
+    }
+    json_t *v = json_stringn(text.ptr ? text.ptr : "", text.len);
+    gw_text_fini(&text);
+    return v;
+}
+
 json_t *dp_held_errors(const struct dp_held *h) {
     json_t *errors = json_array();
     struct gw_str *names = gw_map_sorted_keys(&h->entries);
     for (size_t i = 0; i < h->entries.len; i++) {
         const struct dp_held_entry *e = gw_map_get(&h->entries, names[i]);
         if (!e->reason) continue;
-        struct gw_text reason = {0}; // may quote bytes that are not UTF-8
-        gw_text_add_json(&reason, gw_str_of(e->reason));
-        json_t *one = json_pack("{s:o, s:s}", "resource", json_stringn(names[i].ptr, names[i].len),
-                                "reason", reason.ptr ? reason.ptr : "");
+        json_t *one = json_pack("{s:o, s:o}", "resource", json_stringn(names[i].ptr, names[i].len),
+                                "reason", utf8_string(gw_str_of(e->reason)));
         json_array_append_new(errors, one);
-        gw_text_fini(&reason);
     }
     free(names);
     return errors;

@@ -27,6 +27,7 @@ void dp_held_remove(struct dp_held *h, struct gw_str name);
 void dp_held_reset(struct dp_held *h);
 // Root over what is good, and {name: version} of it (owned by caller).
 void dp_held_root(const struct dp_held *h, char *version);
+void dp_held_root_wanted(const struct dp_held *h, char *version); // over what is wanted
 json_t *dp_held_versions(const struct dp_held *h);
 
 // Compiles and applies what is wanted; a resource that is refused on the way falls back to its good

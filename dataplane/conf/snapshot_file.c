@@ -71,18 +71,6 @@ static enum gw_rc read_resource(struct dp_held *h, const char *name, const json_
     return GW_OK;
 }
 
-// Over what was read, not over what is in use yet.
-static void root_of_wanted(const struct dp_held *h, char *version) {
-    struct gw_ir_root *root = gw_ir_root_new();
-    struct gw_str *names = gw_map_sorted_keys(&h->entries);
-    for (size_t i = 0; i < h->entries.len; i++) {
-        const struct dp_held_entry *e = gw_map_get(&h->entries, names[i]);
-        gw_ir_root_add(root, names[i], e->wanted_version);
-    }
-    gw_ir_root_finish(root, version);
-    free(names);
-}
-
 static enum gw_rc read_snapshot(struct gw_str text, struct dp_held *h, struct gw_err *err) {
     char root[GW_IR_VERSION_CHARS + 1];
     GW_JSON_AUTO file = gw_json_load(text, DP_SNAPSHOT_BYTES_MAX, DEPTH_MAX, err);
@@ -92,7 +80,7 @@ static enum gw_rc read_snapshot(struct gw_str text, struct dp_held *h, struct gw
     if (!json_is_object(resources))
         return gw_err_set(err, GW_ERR_INPUT, 0, "has no member 'resources'");
     json_object_foreach(resources, name, one) GW_TRY(read_resource(h, name, one, err));
-    root_of_wanted(h, root);
+    dp_held_root_wanted(h, root);
     if (!gw_str_eq(gw_json_str(file, "version"), gw_str_of(root)))
         return gw_err_set(err, GW_ERR_INPUT, 0, "its version does not fit its resources");
     return GW_OK;

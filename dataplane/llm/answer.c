@@ -140,7 +140,7 @@ static enum gw_rc sse_data(struct dp_llm_call *c, struct gw_slab *owner, struct 
                            struct gw_buf *out, struct gw_err *err) {
     struct gw_str rest = in;
     while (rest.len) {
-        struct dp_sse_event ev;
+        struct dp_sse_event ev = {0};
         size_t used = 0;
         enum gw_rc rc = dp_sse_feed(&c->sse, rest, &used, &ev, err);
         if (rc == GW_AGAIN) return GW_OK;

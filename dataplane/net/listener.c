@@ -52,7 +52,7 @@ static enum gw_rc cannot(struct gw_err *err, const char *host, uint16_t port) {
 enum gw_rc dp_listener_open(const char *host, uint16_t port, unsigned n, int *fds,
                             struct gw_err *err) {
     struct sockaddr_storage a;
-    socklen_t len;
+    socklen_t len = 0;
     unsigned opened = 0;
     GW_TRY(address(host, port, &a, &len, err));
     // SO_REUSEPORT would let us share the port with a stranger of the same user: ask without it.

@@ -98,10 +98,8 @@ static enum gw_rc take(struct dp_req *r, struct gw_buf *data) {
     struct dp_fields *trailers = NULL;
     while (!r->body_done) {
         if (r->body_mode == DP_BODY_FORWARD &&
-            r->up->conn.out.bytes + data->bytes >= DP_CONN_QUEUE_HIGH) {
-            r->up->conn.throttled = true;
+            r->up->conn.out.bytes + data->bytes >= DP_CONN_QUEUE_HIGH)
             return GW_AGAIN;
-        }
         struct dp_ev ev;
         struct gw_slab *owner;
         enum gw_rc rc = dp_next_event(&c->decoder, &c->in, &ev, &owner, &r->err);
@@ -126,27 +124,34 @@ static enum gw_rc take(struct dp_req *r, struct gw_buf *data) {
     return GW_OK;
 }
 
-void dp_body_pump(struct dp_req *r) {
-    struct dp_client *c = r->client;
+// One round. GW_OK: all that is there was taken; GW_AGAIN: a batch is full; else the body is bad.
+static enum gw_rc pump_once(struct dp_req *r) {
     struct gw_buf data = {0};
-    if (r->body_done || r->body_mode == DP_BODY_WAIT) return;
     enum gw_rc rc = take(r, &data);
+    if (r->body_mode == DP_BODY_FORWARD && (rc == GW_OK || rc == GW_AGAIN)) forward(r, &data);
+    gw_buf_fini(&data);
+    flush_upstream(r);
+    return rc;
+}
+
+void dp_body_pump(struct dp_req *r) {
+    enum gw_rc rc;
+    if (r->body_done || r->body_mode == DP_BODY_WAIT) return;
+    do {
+        rc = pump_once(r);
+    } while (rc == GW_AGAIN && !(r->up && dp_conn_is_full(&r->up->conn)));
     if (rc != GW_OK && rc != GW_AGAIN) {
-        gw_buf_fini(&data);
         bad_body(r);
         return;
     }
-    if (r->body_mode == DP_BODY_FORWARD) forward(r, &data);
-    gw_buf_fini(&data);
-    flush_upstream(r);
     if (r->body_done) {
         if (r->stage == DP_STAGE_DECIDE) dp_req_wake(r, DP_WAKE_BODY);
         return;
     }
     // The upstream is full: its on_drained comes back here, and meanwhile nothing is read.
-    dp_conn_set_reading(&c->conn, rc == GW_OK);
+    dp_conn_set_reading(&r->client->conn, rc == GW_OK);
     if (rc == GW_OK) {
         say_continue(r);
-        dp_client_arm(c, DP_DEADLINE_BODY, r->worker->settings->stream_ms);
+        dp_client_arm(r->client, DP_DEADLINE_BODY, r->worker->settings->stream_ms);
     }
 }

@@ -84,7 +84,7 @@ static void push_body(struct dp_req *r, struct gw_buf *data) {
 
 enum taken {
     TAKEN_ALL,  // what was there; more will come
-    TAKEN_FULL, // the client is slow
+    TAKEN_FULL, // as much as one batch may hold
     TAKEN_END,
     TAKEN_CUT, // r->err says how the answer broke off
 };
@@ -105,10 +105,7 @@ static enum taken take(struct dp_req *r, struct gw_buf *data, struct dp_fields *
     for (;;) {
         struct dp_ev ev;
         struct gw_slab *owner = NULL;
-        if (r->client->conn.out.bytes + data->bytes >= DP_CONN_QUEUE_HIGH) {
-            r->client->conn.throttled = true;
-            return TAKEN_FULL;
-        }
+        if (r->client->conn.out.bytes + data->bytes >= DP_CONN_QUEUE_HIGH) return TAKEN_FULL;
         enum gw_rc rc = dp_next_event(&r->up->decoder, &r->up_in, &ev, &owner, &r->err);
         if (rc == GW_AGAIN && !r->up_eof) return TAKEN_ALL;
         if (rc == GW_AGAIN) rc = dp_h1_decode_eof(&r->up->decoder, &ev, &r->err);
@@ -154,39 +151,47 @@ static void arm(struct dp_req *r) {
     dp_client_arm(r->client, DP_DEADLINE_STREAM, ms);
 }
 
-void dp_answer_pump(struct dp_req *r) {
+// One round: what is there goes out, as far as the client takes it. False: the request is over.
+static bool pump_once(struct dp_req *r, enum taken *ret) {
     struct dp_client *c = r->client;
     struct gw_buf data = {0};
     struct dp_fields *trailers = NULL;
     struct gw_err err;
-    if (r->stage != DP_STAGE_STREAM) return;
     enum taken t = take(r, &data, &trailers);
     bool over = t == TAKEN_END || t == TAKEN_CUT;
     if (over && r->llm) t = end_model(r, t, &data);
     if (is_held(r)) {
-        if (over) {
-            gw_buf_fini(&data);
-            refuse_instead(r);
-        }
-        return;
+        gw_buf_fini(&data);
+        if (over) refuse_instead(r);
+        *ret = TAKEN_ALL;
+        return !over;
     }
     if (t != TAKEN_CUT || r->bytes_out || data.bytes) push_head(r);
     push_body(r, &data);
     gw_buf_fini(&data);
     if (t == TAKEN_END) end_answer(r, trailers);
-    if (dp_conn_flush(&c->conn, &err) != GW_OK) {
+    *ret = t;
+    if (dp_conn_flush(&c->conn, &err) != GW_OK)
         dp_req_cancel(r);
-        return;
-    }
-    if (t == TAKEN_END) {
+    else if (t == TAKEN_END)
         dp_req_finish(r, r->keep_alive);
-    } else if (t == TAKEN_CUT && r->answer_head.len) {
+    else if (t == TAKEN_CUT && r->answer_head.len)
         refuse_instead(r); // broke off before a byte of it was passed on
-    } else if (t == TAKEN_CUT) {
+    else if (t == TAKEN_CUT)
         dp_req_cut(r);
-    } else {
-        // Reading goes on unless the client is slow (its on_drained comes back here).
-        dp_conn_set_reading(&r->up->conn, t == TAKEN_ALL);
-        arm(r);
-    }
+    else
+        return true;
+    return false;
+}
+
+void dp_answer_pump(struct dp_req *r) {
+    struct dp_client *c = r->client;
+    enum taken t;
+    if (r->stage != DP_STAGE_STREAM) return;
+    do {
+        if (!pump_once(r, &t)) return;
+    } while (t == TAKEN_FULL && !dp_conn_is_full(&c->conn));
+    // Reading goes on unless the client is slow (its on_drained comes back here).
+    dp_conn_set_reading(&r->up->conn, t == TAKEN_ALL && !r->up_eof);
+    arm(r);
 }

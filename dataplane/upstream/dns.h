@@ -31,4 +31,9 @@ struct dp_dns_query; // opaque
 struct dp_dns_query *dp_dns_resolve(struct dp_dns *d, const char *host, dp_dns_fn fn, void *arg);
 void dp_dns_cancel(struct dp_dns_query *q); // fn is not called any more
 
+// Asks these servers ("127.0.0.1:5353,10.0.0.2") instead of those of resolv.conf.
+enum gw_rc dp_dns_set_servers(struct dp_dns *d, const char *servers, struct gw_err *err);
+// As if so much time had passed for what is cached: for tests.
+void dp_dns_skip_ms(struct dp_dns *d, int64_t ms);
+
 #endif

@@ -8,6 +8,7 @@
 
 #define TOKEN "top-secret-token"
 #define MESSAGE_MAX (8u << 20)
+#define ENDS_FIRST_BYTES 32
 
 extern struct gw_text ends_ca_pem, ends_other_ca_pem;
 
@@ -24,7 +25,7 @@ struct server {
     int opened, closed, authorized;
     struct gw_err why; // of the last close
     size_t bytes, messages;
-    char first[32]; // bytes of the last message
+    char first[ENDS_FIRST_BYTES]; // bytes of the last message
     bool echoes;
     enum hook hook;
 };
@@ -35,7 +36,7 @@ struct client {
     int opened, closed;
     struct gw_err why;
     size_t bytes, messages;
-    char first[32];
+    char first[ENDS_FIRST_BYTES];
     enum hook hook;
 };
 

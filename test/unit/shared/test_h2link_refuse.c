@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 // Longest that a test waits for the server to close a connection.
-#define PATIENCE_US 10000000
+#define PATIENCE_US 30000000
 
 // --- refusals ---
 

@@ -146,8 +146,7 @@ static void the_rest_is_checked(void) {
     RUN(cases);
 }
 
-// --- the CRD
-// --------------------------------------------------------------------------------------
+// --- the CRD -------------------------------------------------------------------------------------
 
 static unsigned differences;
 static bool differences_are_told = true;

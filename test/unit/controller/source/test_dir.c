@@ -19,8 +19,7 @@ static void append(struct folder *f, const char *name, const char *a, const char
     gw_text_fini(&t);
 }
 
-// --- refusals
-// -------------------------------------------------------------------------------------
+// --- refusals ------------------------------------------------------------------------------------
 
 static void a_folder_that_is_none(void) {
     struct folder f;
@@ -109,10 +108,10 @@ static void an_object_in_two_files(void) {
     folder_expect(&f, "a.yaml", "a.yaml:1: HTTPRoute default/web is already at b.yaml:2");
     CU_ASSERT_STRING_EQUAL(folder_route(&f, "default", "web"), "b");
     folder_expect_quiet(&f, 300);
-    // When it goes, the other one is tried again without being touched.
+    // When it goes, the other one takes over without being touched.
     folder_remove(&f, "b.yaml");
-    folder_expect(&f, "b.yaml", "0 added, 0 changed, 1 removed");
-    folder_expect(&f, "a.yaml", "1 added, 0 changed, 0 removed");
+    folder_expect(&f, "a.yaml", "0 added, 1 changed, 0 removed");
+    folder_expect(&f, "b.yaml", "0 added, 0 changed, 0 removed");
     CU_ASSERT_STRING_EQUAL(folder_route(&f, "default", "web"), "a");
     folder_fini(&f);
 }
@@ -129,8 +128,45 @@ static void among_new_files_the_first_by_path_wins(void) {
     folder_fini(&f);
 }
 
-// --- what is read
-// ---------------------------------------------------------------------------------
+// What a refused file would have taken is free again for a file that was refused because of it.
+static void refusals_do_not_block_each_other(void) {
+    struct folder f;
+    folder_init(&f);
+    folder_write(&f, "c.yaml", route_yaml("x", "c"));
+    folder_follow(&f);
+    folder_expect(&f, "c.yaml", "1 added, 0 changed, 0 removed");
+    char ya[1024];
+    snprintf(ya, sizeof(ya), "%s---\n", route_yaml("q", "a"));
+    // In one turn: "a" wants q and x, but c has x; "b" wants q alone.
+    append(&f, "a.yaml", ya, route_yaml("x", "a"));
+    folder_write(&f, "b.yaml", route_yaml("q", "b"));
+    folder_expect(&f, "a.yaml", "a.yaml:8: HTTPRoute default/x is already at c.yaml:1");
+    folder_expect(&f, "b.yaml", "1 added, 0 changed, 0 removed");
+    CU_ASSERT_STRING_EQUAL(folder_route(&f, "default", "x"), "c");
+    CU_ASSERT_STRING_EQUAL(folder_route(&f, "default", "q"), "b");
+    folder_fini(&f);
+}
+
+// Two files that exchange their objects in one edit.
+static void objects_change_places(void) {
+    struct folder f;
+    folder_init(&f);
+    folder_write(&f, "a.yaml", route_yaml("x", "one"));
+    folder_write(&f, "b.yaml", route_yaml("q", "one"));
+    folder_follow(&f);
+    folder_expect(&f, "a.yaml", "1 added, 0 changed, 0 removed");
+    folder_expect(&f, "b.yaml", "1 added, 0 changed, 0 removed");
+    folder_rename(&f, "a.yaml", "c.yaml");
+    folder_rename(&f, "b.yaml", "a.yaml");
+    folder_rename(&f, "c.yaml", "b.yaml");
+    folder_expect(&f, "a.yaml", "0 added, 0 changed, 0 removed");
+    folder_expect(&f, "b.yaml", "0 added, 0 changed, 0 removed");
+    CU_ASSERT_STRING_EQUAL(folder_route(&f, "default", "x"), "one");
+    CU_ASSERT_STRING_EQUAL(folder_route(&f, "default", "q"), "one");
+    folder_fini(&f);
+}
+
+// --- what is read --------------------------------------------------------------------------------
 
 static void folders_in_folders(void) {
     struct folder f;
@@ -218,8 +254,7 @@ static void objects_are_settled(void) {
     folder_fini(&f);
 }
 
-// --- changes
-// --------------------------------------------------------------------------------------
+// --- changes -------------------------------------------------------------------------------------
 
 static void a_bad_file_keeps_its_own_objects_only(void) {
     struct folder f;
@@ -321,8 +356,7 @@ static void an_object_that_is_taken_out(void) {
     folder_fini(&f);
 }
 
-// --- half-written files
-// ---------------------------------------------------------------------------
+// --- half-written files --------------------------------------------------------------------------
 
 // The rest of reload-04: what is not closed yet is not read, even where half of it is a good file.
 static void reload_04_half_written_file(void) {
@@ -379,8 +413,7 @@ static void a_name_that_leads_nowhere_keeps_its_objects(void) {
     folder_fini(&f);
 }
 
-// --- links
-// ----------------------------------------------------------------------------------------
+// --- links ---------------------------------------------------------------------------------------
 
 // The dance of a mounted ConfigMap: files are links through "..data", which is turned.
 static void reload_04_configmap_volume(void) {
@@ -417,7 +450,9 @@ static void a_linked_file_is_edited_where_it_stands(void) {
     folder_init(&f);
     folder_init(&other);
     folder_write(&other, "real.yaml", route_yaml("a", "one"));
-    folder_link(&f, folder_path(&other, "real.yaml"), "a.yaml");
+    char target[128];
+    snprintf(target, sizeof(target), "%s/real.yaml", other.path);
+    folder_link(&f, target, "a.yaml");
     folder_follow(&f);
     folder_expect(&f, "a.yaml", "1 added, 0 changed, 0 removed");
     folder_write(&other, "real.yaml", route_yaml("a", "two"));
@@ -477,6 +512,8 @@ static CU_TestInfo tests[] = {
     {"a file that is too large", a_file_that_is_too_large},
     {"an object in two files", an_object_in_two_files},
     {"among new files the first by path wins", among_new_files_the_first_by_path_wins},
+    {"refusals do not block each other", refusals_do_not_block_each_other},
+    {"objects change places", objects_change_places},
     {"folders in folders", folders_in_folders},
     {"links that lead in a circle", links_that_lead_in_a_circle},
     {"a List is expanded", a_list_is_expanded},

@@ -139,13 +139,23 @@ static inline void h1_eof(struct h1_run *r) {
     }
 }
 
+static inline void h1_begin(struct h1_run *r) {
+    gw_text_reset(r->out);
+    gw_arena_init(&r->arena, NULL, 0, H1_ARENA_BYTES_MAX);
+    dp_h1_decoder_init(&r->decoder, r->s->role);
+    dp_h1_decoder_start(&r->decoder, &r->arena, r->s->answers_head);
+}
+
+static inline void h1_finish(struct h1_run *r) {
+    if (!r->stopped) h1_eof(r);
+    dp_h1_decoder_fini(&r->decoder);
+    gw_arena_fini(&r->arena);
+}
+
 // cut: H1_WHOLE, H1_BYTEWISE, or where the first piece ends. out is reset.
 static inline void h1_transcript(const struct h1_stream *s, size_t cut, struct gw_text *out) {
     struct h1_run r = {.s = s, .out = out};
-    gw_text_reset(out);
-    gw_arena_init(&r.arena, NULL, 0, H1_ARENA_BYTES_MAX);
-    dp_h1_decoder_init(&r.decoder, s->role);
-    dp_h1_decoder_start(&r.decoder, &r.arena, s->answers_head);
+    h1_begin(&r);
     size_t at = 0;
     while (at < s->bytes.len && !r.stopped) {
         size_t n = s->bytes.len - at;
@@ -154,9 +164,17 @@ static inline void h1_transcript(const struct h1_stream *s, size_t cut, struct g
         h1_feed(&r, (struct gw_str){s->bytes.ptr + at, n});
         at += n;
     }
-    if (!r.stopped) h1_eof(&r);
-    dp_h1_decoder_fini(&r.decoder);
-    gw_arena_fini(&r.arena);
+    h1_finish(&r);
+}
+
+// A split_text_fn (test/unit/shared/split.h); arg is a struct h1_stream, whose bytes are not used.
+static inline void h1_transcript_of_pieces(void *arg, const struct gw_str *pieces, size_t n,
+                                           struct gw_text *out) {
+    struct h1_run r = {.s = arg, .out = out};
+    h1_begin(&r);
+    for (size_t i = 0; i < n && !r.stopped; i++)
+        h1_feed(&r, pieces[i]);
+    h1_finish(&r);
 }
 
 // --- encode what was decoded, decode it again ---------------------------------------------------

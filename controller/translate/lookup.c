@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one kind's name does not tell: the slices of a Service, the grants of a namespace, and
+// whether a selector takes a namespace.
+#include "controller/translate/tr.h"
+
+// --- indexes
+// --------------------------------------------------------------------------------------
+
+static void set_free(void *arg) {
+    gw_map_fini(arg, NULL);
+    free(arg);
+}
+
+static void set_put(struct gw_map *sets, struct gw_str key, struct gw_str member, void *any) {
+    struct gw_map *set = gw_map_get(sets, key);
+    if (!set) {
+        set = gw_alloc(sizeof(*set));
+        gw_map_put(sets, key, set);
+    }
+    gw_map_put(set, member, any);
+}
+
+static void set_del(struct gw_map *sets, struct gw_str key, struct gw_str member) {
+    struct gw_map *set = gw_map_get(sets, key);
+    if (!set) return;
+    gw_map_del(set, member);
+    if (set->len == 0) set_free(gw_map_del(sets, key));
+}
+
+static void index_slice(struct ctl_translator *t, const struct ctl_object *o, struct gw_str ns,
+                        struct gw_str name) {
+    char self_key[TR_KEY_MAX], service_key[TR_KEY_MAX];
+    struct gw_str self = tr_key(self_key, ns, name);
+    struct gw_str service = {NULL, 0};
+    if (o)
+        service =
+            gw_json_str(gw_json_path(o->json, "metadata.labels"), "kubernetes.io/service-name");
+    char *was = gw_map_del(&t->slices, self);
+    if (was) {
+        set_del(&t->slices_of, tr_key(service_key, ns, gw_str_of(was)), name);
+        tr_fire(t, "Slices", ns, gw_str_of(was));
+        free(was);
+    }
+    if (service.len == 0) return;
+    gw_map_put(&t->slices, self, gw_strndup(service.ptr, service.len));
+    set_put(&t->slices_of, tr_key(service_key, ns, service), name, t);
+    tr_fire(t, "Slices", ns, service);
+}
+
+void tr_index(struct ctl_translator *t, const struct ctl_res_kind *kind, struct gw_str ns,
+              struct gw_str name) {
+    const struct ctl_object *o = ctl_store_get(t->store, kind, ns, name);
+    if (kind == &ctl_res_endpoint_slice) {
+        index_slice(t, o, ns, name);
+    } else if (kind == &ctl_res_reference_grant) {
+        if (o)
+            set_put(&t->grants_of, ns, name, t);
+        else
+            set_del(&t->grants_of, ns, name);
+        tr_fire(t, "Grants", ns, GW_STR(""));
+    }
+}
+
+void tr_index_free(struct ctl_translator *t) {
+    gw_map_fini(&t->slices, free);
+    gw_map_fini(&t->slices_of, set_free);
+    gw_map_fini(&t->grants_of, set_free);
+}
+
+struct gw_str *tr_slices_of(const struct ctl_translator *t, struct gw_str ns, struct gw_str service,
+                            size_t *ret_n) {
+    char key[TR_KEY_MAX];
+    const struct gw_map *set = gw_map_get(&t->slices_of, tr_key(key, ns, service));
+    *ret_n = set ? set->len : 0;
+    return set ? gw_map_sorted_keys(set) : NULL;
+}
+
+// --- permissions
+// ----------------------------------------------------------------------------------
+
+static bool grant_is_from(const json_t *grant, struct gw_str from_ns) {
+    const json_t *list = gw_json_path(grant, "spec.from");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *f = json_array_get(list, i);
+        if (gw_str_eq(gw_json_str(f, "group"), GW_STR(TR_GROUP)) &&
+            gw_str_eq(gw_json_str(f, "kind"), GW_STR("HTTPRoute")) &&
+            gw_str_eq(gw_json_str(f, "namespace"), from_ns))
+            return true;
+    }
+    return false;
+}
+
+static bool grant_is_to(const json_t *grant, struct gw_str group, struct gw_str kind,
+                        struct gw_str name) {
+    const json_t *list = gw_json_path(grant, "spec.to");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *to = json_array_get(list, i);
+        struct gw_str only = gw_json_str(to, "name");
+        if (gw_str_eq(gw_json_str(to, "group"), group) &&
+            gw_str_eq(gw_json_str(to, "kind"), kind) && (!only.ptr || gw_str_eq(only, name)))
+            return true;
+    }
+    return false;
+}
+
+bool tr_is_granted(const struct ctl_translator *t, struct gw_str from_ns, struct gw_str to_group,
+                   struct gw_str to_kind, struct gw_str to_ns, struct gw_str to_name) {
+    const struct gw_map *set = gw_map_get(&t->grants_of, to_ns);
+    size_t it = 0;
+    struct gw_str name;
+    void *any;
+    while (set && gw_map_next(set, &it, &name, &any)) {
+        const struct ctl_object *g = ctl_store_get(t->store, &ctl_res_reference_grant, to_ns, name);
+        if (g && grant_is_from(g->json, from_ns) &&
+            grant_is_to(g->json, to_group, to_kind, to_name))
+            return true;
+    }
+    return false;
+}
+
+// --- selectors
+// ------------------------------------------------------------------------------------
+
+// An API server gives every namespace the label with its name; in a folder a namespace may have no
+// object at all.
+static struct gw_str label_of(const json_t *labels, struct gw_str ns, const char *key) {
+    struct gw_str value = gw_json_str(labels, key);
+    if (!value.ptr && strcmp(key, "kubernetes.io/metadata.name") == 0) return ns;
+    return value;
+}
+
+static bool expression_holds(const json_t *e, const json_t *labels, struct gw_str ns) {
+    struct gw_str op = gw_json_str(e, "operator");
+    const char *key = json_string_value(gw_json_get(e, "key"));
+    struct gw_str value = label_of(labels, ns, key ? key : "");
+    if (gw_str_eq(op, GW_STR("Exists"))) return value.ptr != NULL;
+    if (gw_str_eq(op, GW_STR("DoesNotExist"))) return value.ptr == NULL;
+    bool among = false;
+    const json_t *values = gw_json_get(e, "values");
+    for (size_t i = 0; value.ptr && i < json_array_size(values); i++)
+        among = among || gw_str_eq(value, gw_json_str_of(json_array_get(values, i)));
+    return gw_str_eq(op, GW_STR("In")) ? among : !among;
+}
+
+bool tr_selects(const struct ctl_translator *t, const json_t *selector, struct gw_str ns) {
+    if (!selector) return false; // as the API has it: an absent selector takes nothing
+    const struct ctl_object *o = ctl_store_get(t->store, &ctl_res_namespace, GW_STR(""), ns);
+    const json_t *labels = o ? gw_json_path(o->json, "metadata.labels") : NULL;
+    json_t *wanted = gw_json_get(selector, "matchLabels");
+    const char *key;
+    json_t *value;
+    json_object_foreach(wanted, key, value) {
+        struct gw_str has = label_of(labels, ns, key);
+        if (!has.ptr || !gw_str_eq(has, gw_json_str_of(value))) return false;
+    }
+    const json_t *expressions = gw_json_get(selector, "matchExpressions");
+    for (size_t i = 0; i < json_array_size(expressions); i++)
+        if (!expression_holds(json_array_get(expressions, i), labels, ns)) return false;
+    return true;
+}

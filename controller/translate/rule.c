@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of a rule that need no other object: matches and filters, with the defaults of the
+// Gateway API. Of entries with an equivalent name only the first counts; header names are in
+// lower case.
+#include "controller/translate/tr.h"
+
+static json_t *lower_string(struct gw_str s) {
+    char *copy = gw_strndup(s.ptr, s.len);
+    gw_str_lower(copy, s.len);
+    json_t *v = json_stringn_nocheck(copy, s.len);
+    free(copy);
+    return v;
+}
+
+static bool has_name(const json_t *list, const json_t *name) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *e = json_array_get(list, i);
+        if (json_equal(json_is_object(e) ? gw_json_get(e, "name") : e, name)) return true;
+    }
+    return false;
+}
+
+// [{name, value}], each name once.
+static json_t *pairs(const json_t *from, bool lower) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(from); i++) {
+        const json_t *e = json_array_get(from, i);
+        struct gw_str name = gw_json_str(e, "name");
+        json_t *key = lower ? lower_string(name) : tr_string(name);
+        if (has_name(list, key)) {
+            json_decref(key);
+            continue;
+        }
+        json_t *pair = json_object();
+        tr_set(pair, "name", key);
+        tr_set(pair, "value", tr_string(gw_json_str(e, "value")));
+        json_array_append_new(list, pair);
+    }
+    return list;
+}
+
+static json_t *names(const json_t *from) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(from); i++) {
+        json_t *name = lower_string(gw_json_str_of(json_array_get(from, i)));
+        if (has_name(list, name))
+            json_decref(name);
+        else
+            json_array_append_new(list, name);
+    }
+    return list;
+}
+
+static json_t *path_of(const json_t *match) {
+    const json_t *path = gw_json_get(match, "path");
+    struct gw_str type = tr_str_or(path, "type", GW_STR("PathPrefix"));
+    struct gw_str value = tr_str_or(path, "value", GW_STR("/"));
+    // "/v1/" and "/v1" are the same prefix: whole segments.
+    while (gw_str_eq(type, GW_STR("PathPrefix")) && value.len > 1 &&
+           value.ptr[value.len - 1] == '/')
+        value.len--;
+    json_t *v = json_object();
+    tr_set(v, "type", tr_string(type));
+    tr_set(v, "value", tr_string(value));
+    return v;
+}
+
+static json_t *match_of(const json_t *from) {
+    json_t *m = json_object();
+    struct gw_str method = gw_json_str(from, "method");
+    const json_t *headers = gw_json_get(from, "headers"), *query = gw_json_get(from, "queryParams");
+    tr_set(m, "path", path_of(from));
+    if (method.ptr) tr_set(m, "method", tr_string(method));
+    if (json_array_size(headers)) tr_set(m, "headers", pairs(headers, true));
+    if (json_array_size(query)) tr_set(m, "query", pairs(query, false));
+    return m;
+}
+
+json_t *tr_rule_matches(const json_t *rule) {
+    const json_t *from = gw_json_get(rule, "matches");
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(from); i++)
+        json_array_append_new(list, match_of(json_array_get(from, i)));
+    if (json_array_size(list) == 0) json_array_append_new(list, match_of(NULL));
+    return list;
+}
+
+json_t *tr_rule_filters(const json_t *rule) {
+    static const struct {
+        const char *type, *member;
+    } modifiers[] = {
+        {"RequestHeaderModifier", "requestHeaderModifier"},
+        {"ResponseHeaderModifier", "responseHeaderModifier"},
+    };
+    const json_t *from = gw_json_get(rule, "filters");
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(from); i++) {
+        const json_t *f = json_array_get(from, i);
+        for (size_t k = 0; k < GW_ARRAY_LEN(modifiers); k++) {
+            if (!gw_str_eq(gw_json_str(f, "type"), gw_str_of(modifiers[k].type))) continue;
+            const json_t *m = gw_json_get(f, modifiers[k].member);
+            json_t *v = json_object();
+            tr_set(v, "type", json_string_nocheck(modifiers[k].type));
+            tr_set(v, "set", pairs(gw_json_get(m, "set"), true));
+            tr_set(v, "add", pairs(gw_json_get(m, "add"), true));
+            tr_set(v, "remove", names(gw_json_get(m, "remove")));
+            json_array_append_new(list, v);
+        }
+    }
+    if (json_array_size(list)) return list;
+    json_decref(list);
+    return NULL;
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// See dump.h. Whatever is in a secret resource is taken for a secret, so that a member that is new
+// in it is not shown by mistake.
+#include "dataplane/conf/dump.h"
+
+#include <stdlib.h>
+
+#define REDACTED "<redacted>"
+
+static json_t *redacted(json_t *body) {
+    json_t *shown = json_object();
+    const char *key;
+    json_t *value;
+    json_object_foreach(body, key, value) json_object_set_new(shown, key, json_string(REDACTED));
+    return shown;
+}
+
+static json_t *resources(const struct dp_held *h) {
+    json_t *shown = json_object();
+    struct gw_str *names = gw_map_sorted_keys(&h->entries);
+    for (size_t i = 0; i < h->entries.len; i++) {
+        const struct dp_held_entry *e = gw_map_get(&h->entries, names[i]);
+        enum gw_ir_kind kind = GW_IR_SECRET;
+        if (!e->good) continue;
+        bool is_known = gw_ir_kind_of(names[i], &kind, NULL) == GW_OK;
+        bool is_secret = !is_known || kind == GW_IR_SECRET;
+        json_object_setn_new(shown, names[i].ptr, names[i].len,
+                             is_secret ? redacted(e->good) : json_incref(e->good));
+    }
+    free(names);
+    return shown;
+}
+
+static json_t *refused(const struct dp_held *h) {
+    json_t *shown = json_object(), *errors = dp_held_errors(h), *one;
+    size_t i;
+    json_array_foreach(errors, i, one) json_object_set(
+        shown, json_string_value(json_object_get(one, "resource")), json_object_get(one, "reason"));
+    json_decref(errors);
+    return shown;
+}
+
+json_t *dp_conf_dump(const struct dp_held *h, const char *version, bool is_connected,
+                     bool is_ready) {
+    return json_pack("{s:s, s:b, s:b, s:o, s:o}", "version", version, "connected", is_connected,
+                     "ready", is_ready, "resources", resources(h), "refused", refused(h));
+}
