@@ -135,11 +135,9 @@ static bool query_get(struct gw_str query, struct gw_str name, char *dst, size_t
         size_t n = 0;
         for (size_t i = 0; i < value.len; i++) {
             char c = value.ptr[i];
-            unsigned hex;
-            char digits[3] = {0};
-            if (c == '%' && i + 2 < value.len) memcpy(digits, value.ptr + i + 1, 2);
-            if (digits[0] && sscanf(digits, "%2x", &hex) == 1) {
-                c = (char)hex;
+            if (c == '%' && i + 2 < value.len) {
+                const char digits[3] = {value.ptr[i + 1], value.ptr[i + 2], 0};
+                c = (char)strtoul(digits, NULL, 16);
                 i += 2;
             }
             if (n + 1 >= cap) return false;

@@ -8,7 +8,7 @@
 enum gw_rc gw_hostport_parse(struct gw_str text, const char *host_default,
                              struct gw_flag_hostport *ret, struct gw_err *err) {
     struct gw_flag_hostport hp = {0};
-    struct gw_str host = text, port;
+    struct gw_str host, port;
     if (text.len && text.ptr[0] == '[') {
         ptrdiff_t end = gw_str_find(text, ']');
         if (end < 0 || (size_t)end + 1 >= text.len || text.ptr[end + 1] != ':')

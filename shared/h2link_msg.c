@@ -65,7 +65,8 @@ enum gw_rc gw_h2msg_feed(struct gw_h2msg_in *in, const void *p, size_t n, gw_h2m
         // Out of in first: fn may end the connection and free it.
         char *body = in->body;
         in->body = NULL;
-        gw_h2msg_in_fini(in);
+        in->head_have = 0;
+        in->need = in->have = in->cap = 0;
         bool goes_on = fn(arg, message);
         free(body);
         if (!goes_on) return GW_CANCELLED;

@@ -67,19 +67,19 @@ static void peer_on_header(struct gw_h2conn *c, struct gw_str name, struct gw_st
     p->token = gw_secret_new((struct gw_str){value.ptr + scheme.len, value.len - scheme.len});
 }
 
-static void respond(struct gw_h2conn *c, const char *status, bool has_body) {
-    char name[] = ":status", value[4];
-    snprintf(value, sizeof(value), "%s", status);
+static void respond(struct gw_h2conn *c, int status, bool has_body) {
+    char name[] = ":status", value[12];
+    snprintf(value, sizeof(value), "%d", status);
     nghttp2_nv nv = {(uint8_t *)name, (uint8_t *)value, sizeof(name) - 1, strlen(value),
                      NGHTTP2_NV_FLAG_NONE};
     nghttp2_data_provider body = gw_h2conn_body(c);
     nghttp2_submit_response(c->session, c->stream_id, &nv, 1, has_body ? &body : NULL);
 }
 
-static void refuse(struct gw_h2link_peer *p, enum gw_rc rc, const char *status, const char *text) {
+static void refuse(struct gw_h2link_peer *p, enum gw_rc rc, int status, const char *text) {
     respond(&p->conn, status, false);
     struct gw_err err;
-    gw_err_set(&err, rc, atoi(status), "%s", text);
+    gw_err_set(&err, rc, status, "%s", text);
     gw_h2conn_drain(&p->conn, &err);
 }
 
@@ -89,18 +89,18 @@ static void peer_on_head(struct gw_h2conn *c) {
     struct gw_secret *token = p->token;
     p->token = NULL;
     if (!p->is_post || !p->is_path) {
-        refuse(p, GW_ERR_INPUT, "404", "the request is not POST " GW_H2LINK_PATH);
+        refuse(p, GW_ERR_INPUT, 404, "the request is not POST " GW_H2LINK_PATH);
     } else if (!token || p->authorizations != 1 ||
                !s->opts.authorize(s->opts.arg, gw_secret_reveal(token))) {
-        refuse(p, GW_ERR_AUTH, "401", "the token is not accepted");
+        refuse(p, GW_ERR_AUTH, 401, "the token is not accepted");
     } else if (s->open >= s->opts.peers_max) {
-        refuse(p, GW_ERR_LIMIT, "503", "the limit of peers is reached");
+        refuse(p, GW_ERR_LIMIT, 503, "the limit of peers is reached");
     } else {
         s->pending--;
         s->open++;
         p->is_counted = true;
         accept_on(s);
-        respond(c, "200", true);
+        respond(c, 200, true);
         gw_h2conn_open(c);
         if (s->opts.on_open) s->opts.on_open(s->opts.arg, p);
     }
@@ -143,26 +143,30 @@ static const struct gw_h2conn_ops peer_ops = {
 
 // --- accepting ----------------------------------------------------------------------------------
 
-static void address_text(const struct sockaddr_storage *a, char *dst, size_t n) {
+union address {
+    struct sockaddr_in6 v6; // first: it is the largest, so that {0} is all of it
+    struct sockaddr_in v4;
+    struct sockaddr any;
+};
+
+static void address_text(const union address *a, char *dst, size_t n) {
     char ip[INET6_ADDRSTRLEN] = "?";
-    if (a->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)a;
-        inet_ntop(AF_INET, &in->sin_addr, ip, sizeof(ip));
-        snprintf(dst, n, "%s:%u", ip, ntohs(in->sin_port));
+    if (a->any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &a->v4.sin_addr, ip, sizeof(ip));
+        snprintf(dst, n, "%s:%u", ip, ntohs(a->v4.sin_port));
         return;
     }
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
-    unsigned port = ntohs(in6->sin6_port);
-    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-        inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], ip, sizeof(ip));
+    unsigned port = ntohs(a->v6.sin6_port);
+    if (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr)) {
+        inet_ntop(AF_INET, &a->v6.sin6_addr.s6_addr[12], ip, sizeof(ip));
         snprintf(dst, n, "%s:%u", ip, port);
         return;
     }
-    inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
+    inet_ntop(AF_INET6, &a->v6.sin6_addr, ip, sizeof(ip));
     snprintf(dst, n, "[%s]:%u", ip, port);
 }
 
-static void peer_new(struct gw_h2link_server *s, int fd, const struct sockaddr_storage *from) {
+static void peer_new(struct gw_h2link_server *s, int fd, const union address *from) {
     struct gw_h2link_peer *p = gw_alloc(sizeof(*p));
     p->server = s;
     address_text(from, p->address, sizeof(p->address));
@@ -190,9 +194,9 @@ static void on_accept(struct gw_io *io, uint32_t events) {
     (void)events;
     struct gw_h2link_server *s = GW_CONTAINER_OF(io, struct gw_h2link_server, io);
     for (int i = 0; i < ACCEPTS_PER_TURN && s->pending < PENDING_MAX; i++) {
-        struct sockaddr_storage from = {0};
+        union address from = {0};
         socklen_t n = sizeof(from);
-        int fd = accept4(io->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(io->fd, &from.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             peer_new(s, fd, &from);
             continue;
@@ -244,11 +248,10 @@ static int listen_at(const char *host, uint16_t port, struct gw_err *err) {
 }
 
 static uint16_t port_of(int fd) {
-    struct sockaddr_storage a = {0};
+    union address a = {0};
     socklen_t n = sizeof(a);
-    if (getsockname(fd, (struct sockaddr *)&a, &n) != 0) return 0;
-    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
-                                         : ((struct sockaddr_in *)&a)->sin_port);
+    if (getsockname(fd, &a.any, &n) != 0) return 0;
+    return ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
 }
 
 struct gw_h2link_server *

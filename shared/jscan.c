@@ -44,6 +44,9 @@ struct priv {
     uint16_t pending;          // watches whose path the next value continues or meets
     uint16_t scalar;           // watches whose value is the scalar under way
     uint16_t capturing;        // watches that want bytes of what is under way
+    // By depth of the container: bits of the first bytes (modulo 32) of the parts that live watches
+    // wait for, so that most keys are passed by at once.
+    uint32_t first[LEVELS + 1];
     // By depth of the container: where a live watch's path goes on. Paths are read as far as the
     // text follows them, so that to begin costs next to nothing.
     uint16_t part[LEVELS + 1][GW_JSCAN_WATCH_MAX];
@@ -57,6 +60,10 @@ static struct priv *priv_of(struct gw_jscan *s) {
 
 static const struct priv *priv_of_const(const struct gw_jscan *s) {
     return (const struct priv *)s->priv;
+}
+
+static uint32_t first_bit(char ch) {
+    return 1u << ((unsigned char)ch & 31);
 }
 
 void gw_jscan_init(struct gw_jscan *s, const struct gw_jwatch *watch, struct gw_jfound *found,
@@ -78,6 +85,7 @@ void gw_jscan_reset(struct gw_jscan *s) {
     v->live[1] = (uint16_t)((1u << s->watch_n) - 1);
     for (unsigned w = 0; w < s->watch_n; w++) {
         struct gw_jfound *f = &s->found[w];
+        v->first[1] |= first_bit(s->watch[w].path[0]);
         *f = (struct gw_jfound){.capture = f->capture, .capture_cap = f->capture_cap};
     }
 }
@@ -177,6 +185,7 @@ static void match(struct gw_jscan *s, struct priv *v, const char *key, size_t ke
     unsigned d = v->depth;
     v->pending = 0;
     if (d > GW_JSCAN_PATH_MAX) return;
+    if (key && (key_len == 0 || !(v->first[d] & first_bit(key[0])))) return;
     for (uint16_t m = v->live[d]; m; m &= (uint16_t)(m - 1)) {
         unsigned w = (unsigned)__builtin_ctz(m);
         const char *path = s->watch[w].path;
@@ -220,9 +229,12 @@ static enum gw_rc open_container(struct gw_jscan *s, bool object, uint64_t at, s
         s->top_is_object = object;
     } else if (d <= LEVELS) {
         uint16_t live = 0;
+        v->first[d] = 0;
         for (uint16_t m = v->pending; m; m &= (uint16_t)(m - 1)) {
             unsigned w = (unsigned)__builtin_ctz(m);
-            if (!is_whole(s, w, d - 1)) live |= (uint16_t)(1u << w);
+            if (is_whole(s, w, d - 1)) continue;
+            live |= (uint16_t)(1u << w);
+            v->first[d] |= first_bit(s->watch[w].path[v->part[d][w]]);
         }
         v->live[d] = live;
         v->open[d] = targets;
@@ -255,27 +267,6 @@ static enum gw_rc close_container(struct gw_jscan *s, char ch, const char *p, co
 }
 
 // --- strings -------------------------------------------------------------------------------------
-
-// The first byte of a character beyond ASCII: how many follow, and the bounds of the next
-// (Unicode 15, table 3-7: no overlong forms, no surrogates, nothing over U+10FFFF).
-static bool utf8_begin(struct priv *v, unsigned char ch) {
-    v->utf8_low = 0x80;
-    v->utf8_high = 0xbf;
-    if (ch >= 0xc2 && ch <= 0xdf) {
-        v->utf8_left = 1;
-    } else if (ch >= 0xe0 && ch <= 0xef) {
-        v->utf8_left = 2;
-        if (ch == 0xe0) v->utf8_low = 0xa0;
-        if (ch == 0xed) v->utf8_high = 0x9f;
-    } else if (ch >= 0xf0 && ch <= 0xf4) {
-        v->utf8_left = 3;
-        if (ch == 0xf0) v->utf8_low = 0x90;
-        if (ch == 0xf4) v->utf8_high = 0x8f;
-    } else {
-        return false;
-    }
-    return true;
-}
 
 static void add_key_bytes(struct priv *v, const char *p, size_t n) {
     if (v->depth > GW_JSCAN_PATH_MAX || !v->live[v->depth]) return;
@@ -311,9 +302,9 @@ static void end_key_string(struct gw_jscan *s, struct priv *v, const char *begin
     end_key(s, v, v->key, v->key_len);
 }
 
-// One byte of a string that is not plain, or several where a whole escape or character is there.
-// NULL: refused.
-static const char *take_odd(struct gw_jscan *s, const char *p, const char *end, const char **why) {
+// What skip_whole left: the beginning of an escape or character that the piece cuts, or a fault
+// (NULL).
+static const char *take_odd(struct gw_jscan *s, const char *p, const char **why) {
     struct priv *v = priv_of(s);
     unsigned char ch = (unsigned char)*p;
     if (ch == '\\') {
@@ -321,15 +312,9 @@ static const char *take_odd(struct gw_jscan *s, const char *p, const char *end, 
         v->state = S_ESCAPE;
         return p + 1;
     }
-    if (ch < 0x20) {
-        *why = "control character in a JSON string";
-        return NULL;
-    }
-    size_t n = gw_utf8_char((struct gw_str){p, (size_t)(end - p)});
-    if (n) return p + n;
-    // Cut off by the end of the piece, or wrong further on.
-    *why = "bad UTF-8 in JSON";
-    return utf8_begin(v, ch) ? p + 1 : NULL;
+    *why = ch < 0x20 ? "control character in a JSON string" : "bad UTF-8 in JSON";
+    v->utf8_left = (uint8_t)utf8_tail(ch, &v->utf8_low, &v->utf8_high);
+    return v->utf8_left ? p + 1 : NULL;
 }
 
 static const char *take_utf8_rest(struct priv *v, const char *p) {
@@ -353,10 +338,8 @@ static const char *take_string(struct gw_jscan *s, const char *p, const char *en
             next = take_utf8_rest(v, p);
         } else {
             p = skip_plain(p, end);
-            while (end - p > 1 && *p == '\\' && simple_escapes[(unsigned char)p[1]]) {
-                v->key_escaped = true;
-                p = skip_plain(p + 2, end);
-            }
+            for (const char *q; p < end && (q = skip_whole(p, end)) > p; p = skip_plain(q, end))
+                if (*p == '\\') v->key_escaped = true;
             if (p == end) break;
             if (*p == '"') {
                 if (v->is_key)
@@ -365,7 +348,7 @@ static const char *take_string(struct gw_jscan *s, const char *p, const char *en
                     end_string(s, v, p, from, s->offset + (uint64_t)(p - base));
                 return p + 1;
             }
-            next = take_odd(s, p, end, &why);
+            next = take_odd(s, p, &why);
         }
         if (!next) {
             *rc = fail(s, s->offset + (uint64_t)(p - base), err, why);

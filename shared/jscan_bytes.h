@@ -4,6 +4,8 @@
 #define GW_SHARED_JSCAN_BYTES_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -55,6 +57,38 @@ static inline const char *skip_plain(const char *p, const char *end) {
     while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' &&
            *p != '\\')
         p++;
+    return p;
+}
+
+// A character beyond ASCII by its first byte: how many bytes follow (0: none begins so), and the
+// bounds of the next one (Unicode, table 3-7: nothing overlong, no surrogate, at most U+10FFFF).
+static inline unsigned utf8_tail(unsigned char first, uint8_t *low, uint8_t *high) {
+    *low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    *high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    return first < 0xc2 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : 0;
+}
+
+// Past the characters beyond ASCII that begin at p and lie whole before end.
+static inline const char *skip_utf8(const char *p, const char *end) {
+    while (p < end && (unsigned char)*p >= 0x80) {
+        uint8_t low, high;
+        unsigned n = utf8_tail((unsigned char)*p, &low, &high);
+        if (n == 0 || (size_t)(end - p) <= n) break;
+        if ((unsigned char)p[1] < low || (unsigned char)p[1] > high) break;
+        if (n > 1 && ((unsigned char)p[2] & 0xc0) != 0x80) break;
+        if (n > 2 && ((unsigned char)p[3] & 0xc0) != 0x80) break;
+        p += n + 1;
+    }
+    return p;
+}
+
+// Past one escape or a run of characters beyond ASCII that lie whole before end; p where there is
+// no such thing.
+static inline const char *skip_whole(const char *p, const char *end) {
+    if (*p != '\\') return skip_utf8(p, end);
+    if (end - p >= 2 && simple_escapes[(unsigned char)p[1]]) return p + 2;
+    if (end - p >= 6 && p[1] == 'u' && is_hex(p[2]) && is_hex(p[3]) && is_hex(p[4]) && is_hex(p[5]))
+        return p + 6;
     return p;
 }
 

@@ -24,15 +24,19 @@ struct frame {
 };
 
 struct anchor {
-    json_t *value;   // NULL while its container is open: it cannot contain itself
-    size_t nodes;    // with everything below it expanded
-    unsigned height; // containers in it, one inside the other
+    json_t *value;         // NULL while its container is open: it cannot contain itself
+    size_t nodes;          // with everything below it expanded
+    unsigned height;       // containers in it, one inside the other
+    struct anchor *hidden; // an earlier one of this name; its container may still be open
 };
 
 struct builder {
     const char *name;
     struct gw_err *err;
-    GW_VEC(struct frame) frames;
+    struct {
+        struct frame ptr[GW_YAML_DEPTH_MAX];
+        size_t len;
+    } frames;
     struct gw_map anchors; // of this document, by name
     GW_VEC(struct gw_yaml_doc) docs;
     json_t *root;
@@ -118,14 +122,15 @@ static enum gw_rc add(struct builder *b, json_t *v, unsigned height, bool plain_
 static struct anchor *new_anchor(struct builder *b, const unsigned char *name) {
     if (!name) return NULL;
     struct anchor *a = gw_alloc(sizeof(*a));
-    struct anchor *before = gw_map_put(&b->anchors, gw_str_of((const char *)name), a);
-    if (before) json_decref(before->value);
-    free(before);
+    a->hidden = gw_map_put(&b->anchors, gw_str_of((const char *)name), a);
     return a;
 }
 
 static void fill_anchor(struct anchor *a, json_t *v, size_t nodes, unsigned height) {
-    if (a) *a = (struct anchor){json_incref(v), nodes, height};
+    if (!a) return;
+    a->value = json_incref(v);
+    a->nodes = nodes;
+    a->height = height;
 }
 
 // --- events -------------------------------------------------------------------------------------
@@ -209,12 +214,13 @@ static enum gw_rc on_open(struct builder *b, const yaml_event_t *e) {
             new_anchor(b, is_map ? e->data.mapping_start.anchor : e->data.sequence_start.anchor),
         .nodes_before = b->nodes,
     };
-    GW_VEC_PUSH(&b->frames, f);
+    b->frames.ptr[b->frames.len++] = f;
     return count(b, 1, line);
 }
 
 static enum gw_rc on_close(struct builder *b, size_t line) {
-    struct frame f = GW_VEC_POP(&b->frames);
+    GW_ASSERT(b->frames.len > 0);
+    struct frame f = b->frames.ptr[--b->frames.len];
     if (f.merged) json_object_update_missing(f.container, f.merged);
     json_decref(f.merged);
     fill_anchor(f.anchor, f.container, b->nodes - f.nodes_before, f.height + 1);
@@ -236,8 +242,11 @@ static enum gw_rc on_document_end(struct builder *b, size_t line) {
 }
 
 static void free_anchor(void *anchor) {
-    json_decref(((struct anchor *)anchor)->value);
-    free(anchor);
+    for (struct anchor *a = anchor, *next; a; a = next) {
+        next = a->hidden;
+        json_decref(a->value);
+        free(a);
+    }
 }
 
 static void forget_anchors(struct builder *b) {
@@ -298,7 +307,6 @@ static void drop(struct builder *b) {
         json_decref(b->frames.ptr[i].merged);
         free(b->frames.ptr[i].key);
     }
-    GW_VEC_FINI(&b->frames);
     forget_anchors(b);
     json_decref(b->root);
 }

@@ -14,6 +14,7 @@ struct ctl_pub_resource {
     char *name;
     json_t *body;
     char version[GW_IR_VERSION_CHARS + 1];
+    size_t bytes;    // of the body, as it is sent
     bool programmed; // this form was acknowledged by all that were connected; sticky
     unsigned refs;   // the snapshot and views
 };
@@ -65,6 +66,7 @@ struct ctl_peer {
 struct ctl_publish {
     struct ctl_publish_opts opts;
     struct gw_map resources; // name -> struct ctl_pub_resource *
+    struct gw_map faults;    // name -> text: why the newest form was not taken
     struct ctl_view *views;
     struct ctl_peer *peers;
     struct gw_h2link_server *server;
@@ -76,6 +78,7 @@ struct ctl_publish {
 struct ctl_view *ctl_view_of(struct ctl_publish *p, const char *gateway);
 void ctl_view_refresh(struct ctl_publish *p, struct ctl_view *v); // after resources changed
 void ctl_view_free(struct ctl_view *v);
+void ctl_view_leave(struct ctl_publish *p, struct ctl_view *v); // frees one that nobody follows
 void ctl_pub_resource_unref(struct ctl_pub_resource *r);
 
 // peer.c

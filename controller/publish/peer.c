@@ -57,9 +57,14 @@ static bool send_message(struct ctl_peer *peer, json_t *message) { // takes mess
 // --- deltas
 // ---------------------------------------------------------------------------------------
 
+// One message stays far below GW_IR_MESSAGE_BYTES_MAX, whatever is in it.
+#define MESSAGE_BYTES_WANTED (4u << 20)
+#define MESSAGE_REMOVES_MAX 5000
+
 struct delta {
     struct ctl_peer *peer;
     json_t *set, *remove;
+    size_t bytes; // of bodies in set
     bool ok;
 };
 
@@ -69,6 +74,7 @@ static void flush(struct delta *d, bool complete) {
     gw_metric_add(resources_sent_id, (int64_t)n);
     d->ok = d->ok && send_message(d->peer, message);
     d->set = d->remove = NULL;
+    d->bytes = 0;
     if (complete) return;
     d->set = json_array();
     d->remove = json_array();
@@ -77,11 +83,18 @@ static void flush(struct delta *d, bool complete) {
 static void add_set(struct delta *d, const struct ctl_pub_resource *r) {
     json_array_append_new(
         d->set, json_pack("{sssssO}", "name", r->name, "version", r->version, "body", r->body));
-    if (json_array_size(d->set) >= GW_IR_DELTA_SET_MAX) flush(d, false);
+    d->bytes += r->bytes;
+    if (json_array_size(d->set) >= GW_IR_DELTA_SET_MAX || d->bytes >= MESSAGE_BYTES_WANTED)
+        flush(d, false);
+}
+
+static void add_remove(struct delta *d, const char *name) {
+    json_array_append_new(d->remove, json_string(name));
+    if (json_array_size(d->remove) >= MESSAGE_REMOVES_MAX) flush(d, false);
 }
 
 static void begin(struct delta *d, struct ctl_peer *peer) {
-    *d = (struct delta){peer, json_array(), json_array(), true};
+    *d = (struct delta){.peer = peer, .set = json_array(), .remove = json_array(), .ok = true};
 }
 
 static void end(struct delta *d) {
@@ -106,8 +119,7 @@ static void push_difference(struct ctl_peer *peer, const json_t *have) {
     }
     free(names);
     json_object_foreach((json_t *)(uintptr_t)have, name, value) {
-        if (!gw_map_get(&v->entries, gw_str_of(name)))
-            json_array_append_new(d.remove, json_string(name));
+        if (!gw_map_get(&v->entries, gw_str_of(name))) add_remove(&d, name);
     }
     end(&d);
 }
@@ -125,7 +137,7 @@ static void push_log(struct ctl_peer *peer) {
         if (e)
             add_set(&d, e->resource);
         else
-            json_array_append_new(d.remove, json_string(name.ptr));
+            add_remove(&d, name.ptr);
     }
     gw_map_fini(&seen, NULL);
     end(&d);
@@ -159,6 +171,7 @@ static enum gw_rc on_hello(struct ctl_peer *peer, const json_t *body, struct gw_
             GW_KS("gw", peer->view->gateway), GW_KS("peer", gw_h2link_peer_address(peer->link)));
     if (gw_str_eq(root, gw_str_of(peer->view->root))) {
         peer->sent = peer->acked = peer->view->serial;
+        snprintf(peer->sent_root, sizeof(peer->sent_root), "%s", peer->view->root);
         ctl_publish_note_programmed(peer->publish);
     } else if (root.len == 0) {
         push_difference(peer, NULL);
@@ -184,13 +197,10 @@ static void forget_refusal(struct ctl_peer *peer, size_t i) {
     GW_VEC_REMOVE(&peer->refusals, i);
 }
 
-// A refusal holds for the form that was refused; another form is tried anew.
-static void forget_old_refusals(struct ctl_peer *peer) {
-    for (size_t i = peer->refusals.len; i-- > 0;) {
-        const struct ctl_refusal *f = &peer->refusals.ptr[i];
-        const struct ctl_view_entry *e = gw_map_get(&peer->view->entries, gw_str_of(f->resource));
-        if (!e || strcmp(e->resource->version, f->version) != 0) forget_refusal(peer, i);
-    }
+// Each answer names all that stand refused, so the last one's are forgotten.
+static void forget_refusals(struct ctl_peer *peer) {
+    while (peer->refusals.len)
+        forget_refusal(peer, peer->refusals.len - 1);
 }
 
 static void note_refusals(struct ctl_peer *peer, const json_t *errors) {
@@ -198,9 +208,8 @@ static void note_refusals(struct ctl_peer *peer, const json_t *errors) {
         const json_t *item = json_array_get(errors, i);
         struct gw_str name = gw_json_str(item, "resource"), reason = gw_json_str(item, "reason");
         const struct ctl_view_entry *e = gw_map_get(&peer->view->entries, name);
-        if (!e) continue;
-        for (size_t k = peer->refusals.len; k-- > 0;)
-            if (gw_str_eq(gw_str_of(peer->refusals.ptr[k].resource), name)) forget_refusal(peer, k);
+        // Another form is on its way already: what is said of the old one is of no interest.
+        if (!e || e->serial > peer->acked) continue;
         struct ctl_refusal f = {.resource = gw_strdup(name.ptr), .reason = gw_strdup(reason.ptr)};
         snprintf(f.version, sizeof(f.version), "%s", e->resource->version);
         GW_VEC_PUSH(&peer->refusals, f);
@@ -212,12 +221,12 @@ static void note_refusals(struct ctl_peer *peer, const json_t *errors) {
 static enum gw_rc on_answer(struct ctl_peer *peer, const struct gw_ir_message *m,
                             struct gw_err *err) {
     if (peer->state == CTL_PEER_NEW) return gw_err_set(err, GW_ERR_INPUT, 0, "no hello came");
-    if (!gw_str_eq(gw_json_str_of(m->body), gw_str_of(peer->sent_root)) ||
-        peer->sent == peer->acked)
-        return GW_OK; // of an older delta: what counts is the newest
+    // Of an older delta: what counts is the newest. A second answer to that one is news, too, such
+    // as a port that became free.
+    if (!gw_str_eq(gw_json_str_of(m->body), gw_str_of(peer->sent_root))) return GW_OK;
     gw_metric_add(m->type == GW_IR_ACK ? ack_id : nack_id, 1);
     peer->acked = peer->sent;
-    forget_old_refusals(peer);
+    forget_refusals(peer);
     if (m->type == GW_IR_NACK) note_refusals(peer, json_object_get(m->root, "errors"));
     ctl_publish_note_programmed(peer->publish);
     ctl_peer_push(peer);
@@ -266,8 +275,7 @@ void ctl_peer_open(void *arg, struct gw_h2link_peer *link) {
 }
 
 void ctl_peer_free(struct ctl_peer *peer) {
-    while (peer->refusals.len)
-        forget_refusal(peer, peer->refusals.len - 1);
+    forget_refusals(peer);
     GW_VEC_FINI(&peer->refusals);
     free(peer->node);
     free(peer->address);
@@ -286,7 +294,9 @@ void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err 
         gw_metric_add(connected_id, -1);
         GW_INFO("publish", "data plane left", GW_KS("node", peer->node), GW_KS("why", why->text));
     }
+    struct ctl_view *view = peer->view;
     ctl_peer_free(peer);
+    if (view) ctl_view_leave(p, view);
     ctl_publish_note_programmed(p);
     p->opts.on_change(p->opts.arg);
 }

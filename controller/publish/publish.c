@@ -58,6 +58,7 @@ void ctl_publish_free(struct ctl_publish *p) {
         p->views = next;
     }
     gw_map_fini(&p->resources, free_resource);
+    gw_map_fini(&p->faults, free);
     gw_tls_ctx_unref(p->tls);
     gw_secret_unref(p->token);
     free(p);
@@ -74,6 +75,7 @@ static bool apply_one(struct ctl_publish *p, const struct ctl_resource_change *c
     struct gw_str name = gw_str_of(c->name);
     struct ctl_pub_resource *old = gw_map_get(&p->resources, name);
     struct gw_err err;
+    free(gw_map_del(&p->faults, name));
     if (!c->body) {
         if (old) ctl_pub_resource_unref(gw_map_del(&p->resources, name));
         return old != NULL;
@@ -81,12 +83,14 @@ static bool apply_one(struct ctl_publish *p, const struct ctl_resource_change *c
     if (gw_ir_validate(name, c->body, &err) != GW_OK) {
         GW_ERROR("publish", "translation made a bad resource: its last good form is kept",
                  GW_KS("resource", c->name), GW_KS("err", err.text));
+        gw_map_put(&p->faults, name, gw_strdup(err.text));
         return false;
     }
     struct ctl_pub_resource *r = gw_alloc(sizeof(*r));
     r->name = gw_strdup(c->name);
     r->body = json_incref(c->body);
     r->refs = 1;
+    r->bytes = json_dumpb(r->body, NULL, 0, JSON_COMPACT);
     gw_ir_version(r->body, r->version);
     if (old && strcmp(old->version, r->version) == 0) {
         ctl_pub_resource_unref(r);
@@ -134,6 +138,15 @@ static const char *refusal_of(const struct ctl_publish *p, const struct ctl_pub_
     return NULL;
 }
 
+static bool is_pending(const struct ctl_publish *p, const struct ctl_pub_resource *r) {
+    for (const struct ctl_view *v = p->views; v; v = v->next) {
+        uint64_t acked = 0;
+        const struct ctl_view_entry *e = gw_map_get(&v->entries, gw_str_of(r->name));
+        if (e && acked_by_all(p, v, &acked) && e->serial > acked) return true;
+    }
+    return false;
+}
+
 void ctl_publish_note_programmed(struct ctl_publish *p) {
     for (struct ctl_view *v = p->views; v; v = v->next) {
         uint64_t acked = 0;
@@ -144,18 +157,10 @@ void ctl_publish_note_programmed(struct ctl_publish *p) {
         while (gw_map_next(&v->entries, &it, &name, &value)) {
             struct ctl_view_entry *e = value;
             if (e->resource->programmed || e->serial > acked) continue;
-            if (!refusal_of(p, e->resource)) e->resource->programmed = true;
+            if (!refusal_of(p, e->resource) && !is_pending(p, e->resource))
+                e->resource->programmed = true;
         }
     }
-}
-
-static bool is_pending(const struct ctl_publish *p, const struct ctl_pub_resource *r) {
-    for (const struct ctl_view *v = p->views; v; v = v->next) {
-        uint64_t acked = 0;
-        const struct ctl_view_entry *e = gw_map_get(&v->entries, gw_str_of(r->name));
-        if (e && acked_by_all(p, v, &acked) && e->serial > acked) return true;
-    }
-    return false;
 }
 
 enum ctl_programmed ctl_publish_programmed(const struct ctl_publish *p, char *const *names,
@@ -164,7 +169,8 @@ enum ctl_programmed ctl_publish_programmed(const struct ctl_publish *p, char *co
     *ret_reason = NULL;
     for (size_t i = 0; i < n; i++) {
         const struct ctl_pub_resource *r = gw_map_get(&p->resources, gw_str_of(names[i]));
-        const char *refusal = r ? refusal_of(p, r) : NULL;
+        const char *refusal = gw_map_get(&p->faults, gw_str_of(names[i]));
+        if (!refusal && r) refusal = refusal_of(p, r);
         if (refusal) {
             *ret_reason = refusal;
             return CTL_PROGRAMMED_REFUSED;
@@ -191,7 +197,8 @@ void ctl_publish_counts(const struct ctl_publish *p, const char *gateway, unsign
     for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
         if (!serves(peer, gateway)) continue;
         ++*ret_connected;
-        *ret_acked += peer->state == CTL_PEER_LIVE && peer->acked == peer->view->serial;
+        *ret_acked += peer->state == CTL_PEER_LIVE && peer->acked == peer->view->serial &&
+                      peer->refusals.len == 0;
     }
 }
 

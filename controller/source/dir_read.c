@@ -80,7 +80,8 @@ static enum gw_rc at_line(const struct place *p, const char *member, struct gw_e
     size_t n = strlen(path);
     if (n && path[n - 1] == '.') path[n - 1] = 0;
     unsigned line = *path ? gw_yaml_line_of(p->text, p->doc->index, path) : p->doc->line;
-    return gw_err_wrap(err, "%s:%u", p->rel, line ? line : p->doc->line);
+    gw_err_wrap(err, "%s:%u", p->rel, line ? line : p->doc->line);
+    return GW_ERR_INPUT;
 }
 
 static char *printed(const char *fmt, ...) GW_PRINTF(1, 2);

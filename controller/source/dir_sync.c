@@ -257,7 +257,7 @@ static void settle_owners(struct ctl_dir *d, int64_t *again_ms) {
     struct gw_map claims = {0};
     size_t n = d->files.len;
     struct gw_str *paths = gw_map_sorted_keys(&d->files);
-    struct dir_file **files = gw_alloc((n + 1) * sizeof(*files));
+    struct dir_file **files = gw_alloc((n + 1) * sizeof(struct dir_file *));
     for (size_t i = 0; i < n; i++)
         files[i] = gw_map_get(&d->files, paths[i]);
     free(paths);

@@ -48,11 +48,9 @@ static bool seen_before(struct walk *w, const struct stat *st) {
 }
 
 static char *joined(const char *a, const char *b) {
-    size_t na = strlen(a), nb = strlen(b);
-    char *s = gw_alloc(na + nb + 2);
-    memcpy(s, a, na);
-    if (na) s[na++] = '/';
-    memcpy(s + na, b, nb);
+    size_t n = strlen(a) + strlen(b) + 2;
+    char *s = gw_alloc(n);
+    snprintf(s, n, "%s%s%s", a, *a ? "/" : "", b);
     return s;
 }
 
@@ -75,7 +73,7 @@ static void add_file(struct walk *w, const char *rel, const char *path, char *re
                      const struct stat *st, int error) {
     struct dir_entry e = {
         .rel = gw_strdup(rel), .path = gw_strdup(path), .real = real, .error = error};
-    if (!error)
+    if (st)
         e.stamp = (struct dir_stamp){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
     GW_VEC_PUSH(w->out, e);
 }

@@ -9,6 +9,8 @@
 struct entry {
     struct ctl_status_report report; // owned
     json_t *status;                  // NULL: none written yet
+    bool is_new;                     // the report came after the status was computed
+    uint64_t said;                   // what data planes said when it was (hash)
 };
 
 struct ctl_status {
@@ -78,6 +80,7 @@ void ctl_status_put(struct ctl_status *s, struct ctl_translate_result *r) {
         }
         free_report(&e->report);
         e->report = *report;
+        e->is_new = true;
     }
     free(r->reports);
     r->reports = NULL;
@@ -116,11 +119,16 @@ void ctl_status_programmed_words(bool is_gateway, bool programmable, enum ctl_pr
         return;
     case CTL_PROGRAMMED_PENDING:
         words(ret, false, "Pending");
-        snprintf(m, cap, "waiting for data planes to acknowledge");
+        if (is_gateway)
+            snprintf(m, cap, "%u of %u data planes", acked, connected);
+        else
+            snprintf(m, cap, "waiting for data planes to acknowledge");
         return;
     case CTL_PROGRAMMED_YES:
         words(ret, true, "Programmed");
-        if (is_gateway)
+        if (is_gateway && connected == 0)
+            snprintf(m, cap, "no data plane is connected now; the last ones had acknowledged it");
+        else if (is_gateway)
             snprintf(m, cap, "%u of %u data planes", acked, connected);
         else
             snprintf(m, cap, "acknowledged by the data planes");
@@ -138,6 +146,15 @@ static const json_t *find_condition(const json_t *list, const char *type) {
     return NULL;
 }
 
+// A text that was cut may end within a character.
+static json_t *text_json(const char *s) {
+    size_t n = strlen(s);
+    json_t *v = json_stringn(s, n);
+    while (!v && n > 0)
+        v = json_stringn(s, --n);
+    return v;
+}
+
 // lastTransitionTime moves only with the status (old: the same condition before; may be NULL).
 static void add_condition(json_t *list, const json_t *old, const char *type, bool status,
                           const char *reason, const char *message, int64_t generation,
@@ -147,10 +164,10 @@ static void add_condition(json_t *list, const json_t *old, const char *type, boo
     const char *since = now;
     if (before && gw_str_eq(gw_json_str(before, "status"), gw_str_of(text)))
         since = json_string_value(json_object_get(before, "lastTransitionTime"));
-    json_array_append_new(list, json_pack("{sssssssssIss}", "type", type, "status", text, "reason",
-                                          reason, "message", message, "observedGeneration",
-                                          (json_int_t)generation, "lastTransitionTime",
-                                          since ? since : now));
+    json_array_append_new(list, json_pack("{sssssssosIss}", "type", type, "status", text, "reason",
+                                          reason, "message", text_json(message),
+                                          "observedGeneration", (json_int_t)generation,
+                                          "lastTransitionTime", since ? since : now));
 }
 
 static json_t *conditions_of(const struct ctl_status *s, const struct ctl_status_report *r,
@@ -244,12 +261,38 @@ static json_t *status_of(const struct ctl_status *s, const struct entry *e, cons
                      conditions_of(s, r, &r->parts[0], gw_json_get(e->status, "conditions"), now));
 }
 
+// What data planes say of an entry's parts, as a hash: thousands of routes are not written out anew
+// to find that nothing changed.
+static uint64_t said_of(const struct ctl_status *s, const struct entry *e) {
+    uint64_t hash = 1;
+    for (size_t i = 0; i < e->report.parts_n; i++) {
+        const struct ctl_status_part *p = &e->report.parts[i];
+        const char *refusal;
+        if (!p->wants_programmed) continue;
+        enum ctl_programmed state =
+            ctl_publish_programmed(s->publish, p->resources, p->resources_n, &refusal);
+        hash = gw_hash(&state, sizeof(state), hash);
+        if (refusal) hash = gw_hash(refusal, strlen(refusal), hash);
+    }
+    unsigned counts[2];
+    ctl_publish_counts(s->publish, NULL, &counts[0], &counts[1]);
+    // Its words tell only whether any is connected.
+    bool any = counts[0] > 0;
+    return gw_hash(&any, sizeof(any), hash);
+}
+
 size_t ctl_status_refresh(struct ctl_status *s, const char *now) {
     size_t it = 0, written = 0;
     struct gw_str key;
     void *value;
     while (gw_map_next(&s->entries, &it, &key, &value)) {
         struct entry *e = value;
+        uint64_t said = said_of(s, e);
+        // A Gateway's status counts data planes and lists their addresses.
+        if (e->status && !e->is_new && said == e->said && e->report.kind != &ctl_res_gateway)
+            continue;
+        e->said = said;
+        e->is_new = false;
         json_t *status = status_of(s, e, now);
         if (e->status && json_equal(e->status, status)) {
             json_decref(status);

@@ -157,6 +157,7 @@ static void send_request(struct dp_req *r) {
     dp_h1_decoder_start(&r->up->decoder, &r->arena, r->head->method == DP_METHOD_HEAD);
     r->up_eof = r->up_send_failed = false;
     r->up_chunked = r->head->chunked;
+    if (!r->head->authority.len) r->head->authority = r->endpoint->label; // HTTP/1.0 without Host
     r->head->keep_alive = true; // towards the upstream; the client's wish was noted before
     dp_conn_push(up, NULL, dp_h1_encode_request(r->head, &r->arena));
     if (r->body_mode == DP_BODY_GATHER) { // whole, and kept until the answer comes

@@ -197,14 +197,15 @@ class Tandem(Proxy):
             "--state", state["ctl"], "--listen", f"127.0.0.1:{env.port(TANDEM_PUSH)}",
             "--admin", f"127.0.0.1:{env.port(TANDEM_CTL_ADMIN)}",
             "--endpoint", f"default/web=127.0.0.1:{env.port(PLAIN)}"])
-        bootstrap = os.path.join(state["ctl"], "bootstrap")
+        bootstrap = state["ctl"]
         self.children = [controller]
-        wait_for("the controller's bootstrap folder", lambda: os.path.isdir(bootstrap))
+        wait_for("the controller's token",
+                 lambda: os.path.isfile(os.path.join(bootstrap, "token")))
         self.children.append(env.children.start("tandem-dataplane", PROXY_CORE, [
             env.program("tandem-dataplane"),
             "--controller", f"127.0.0.1:{env.port(TANDEM_PUSH)}", "--bootstrap", bootstrap,
             "--state", state["dp"], "--admin", f"127.0.0.1:{env.port(TANDEM_ADMIN)}",
-            "--workers", "1", "--access-log", self.log]))
+            "--bind", "127.0.0.1", "--workers", "1", "--access-log", self.log]))
         wait_for("tandem: /ready", self.is_ready)
 
     def is_ready(self):

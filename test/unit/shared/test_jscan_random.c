@@ -172,9 +172,10 @@ static void run(void *arg, const struct gw_str *pieces, size_t n, struct gw_text
     }
 }
 
-// Half a surrogate pair is JSON, but not to jansson.
+// Half a surrogate pair is JSON and so is a number of any size, but not to jansson.
 static bool is_no_verdict(const json_error_t *error) {
-    return strncmp(error->text, "invalid Unicode '", 17) == 0;
+    return json_error_code(error) == json_error_numeric_overflow ||
+           strncmp(error->text, "invalid Unicode '", 17) == 0;
 }
 
 static bool is_value(struct gw_str in, const struct gw_jfound *f, const json_t *want) {
@@ -187,7 +188,7 @@ static bool is_value(struct gw_str in, const struct gw_jfound *f, const json_t *
 }
 
 static const json_t *member(const json_t *obj, const char *name) {
-    return gw_json_get(obj, name);
+    return json_object_get(obj, name);
 }
 
 static bool are_values_right(struct gw_str in, const struct scan *c, const json_t *root) {
@@ -206,7 +207,6 @@ static bool are_values_right(struct gw_str in, const struct scan *c, const json_
 
 static void compare_texts(uint64_t first_seed, bool is_spoilt, unsigned *ret_accepted,
                           unsigned *ret_compared) {
-    GW_CLEANUP(gw_text_fini) struct gw_text unused = {0};
     struct maker m = {0};
     struct scan *c = gw_alloc(sizeof(*c));
     for (uint64_t i = 0; i < TEXTS; i++) {

@@ -21,6 +21,9 @@ static void readers_give_defaults_for_what_is_absent(void) {
     CU_ASSERT_TRUE(gw_json_bool(NULL, "a", true));
     CU_ASSERT_PTR_NULL(gw_json_get(NULL, "a"));
     CU_ASSERT_PTR_NULL(gw_json_path(NULL, "a.b"));
+    GW_JSON_AUTO null = load("{\"a\":null}");
+    CU_ASSERT_PTR_NULL(gw_json_get(null, "a"));
+    CU_ASSERT_PTR_NULL(gw_json_path(null, "a"));
     GW_JSON_AUTO list = load("[1]");
     CU_ASSERT_PTR_NULL(gw_json_get(list, "a"));
     CU_ASSERT_PTR_NULL(gw_json_path(list, "a"));
@@ -69,6 +72,9 @@ static void load_refuses(void) {
         {"[[[1]]]", 100, 2, GW_ERR_INPUT, "JSON is nested more than 2 deep at byte 2"},
         {"{\"a\":1,\"a\":2}", 100, 0, GW_ERR_INPUT, "line 1: a member occurs twice"},
         {"{\"a\":1}\n{}", 100, 0, GW_ERR_INPUT, "something follows the JSON text at byte 8"},
+        {"[\n1e999]", 100, 0, GW_ERR_INPUT, "line 2: a number is too large"},
+        {"{\"a\\u0000\":1}", 100, 0, GW_ERR_INPUT, "line 1: a member's name holds \\u0000"},
+        {"[\"\\ud800\"]", 100, 0, GW_ERR_INPUT, "line 1: a string holds half of a surrogate pair"},
         {"", 100, 0, GW_ERR_INPUT, "JSON ends too early at byte 0"},
         {"{", 100, 0, GW_ERR_INPUT, "JSON ends too early at byte 1"},
         {"nope", 100, 0, GW_ERR_INPUT, "unexpected character in JSON at byte 1"},

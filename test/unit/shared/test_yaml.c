@@ -47,11 +47,11 @@ static void refusals_name_file_and_line(void) {
         {"12: 1\n0xC: 2\n", "f.yaml:2: '12' occurs twice"},
         {"{a: 1, a: 2}", "f.yaml:1: 'a' occurs twice"},
         {"a: *no\n", "f.yaml:1: the anchor 'no' is not known"},
-        {"a: &x [*x]\n", "f.yaml:1: the anchor 'x' is not known"},
+        {"a: &x [*x]\n", "f.yaml:1: the anchor 'x' contains itself"},
         {"a: &x 1\n---\nb: *x\n", "f.yaml:3: the anchor 'x' is not known"},
         {"a: !custom 1\n", "f.yaml:1: the tag !custom is not known"},
-        {"a: !!binary aGk=\n", "f.yaml:1: the tag !!binary is not supported"},
-        {"a: !!timestamp 2026-01-01\n", "f.yaml:1: the tag !!timestamp is not supported"},
+        {"a: !!binary aGk=\n", "f.yaml:1: the tag !!binary is not supported here"},
+        {"a: !!timestamp 2026-01-01\n", "f.yaml:1: the tag !!timestamp is not supported here"},
         {"a: .inf\n", "f.yaml:1: .inf cannot be written in JSON"},
         {"a:\n- -.INF\n", "f.yaml:2: -.INF cannot be written in JSON"},
         {"a: .NaN\n", "f.yaml:1: .NaN cannot be written in JSON"},
@@ -63,7 +63,11 @@ static void refusals_name_file_and_line(void) {
         {"? [1]\n: 2\n", "f.yaml:1: a member's name must be text, a number or a boolean"},
         {"? {a: 1}\n: 2\n", "f.yaml:1: a member's name must be text, a number or a boolean"},
         {"~: 1\n", "f.yaml:1: a member's name must be text, a number or a boolean"},
-        {"1.5: 1\n", "f.yaml:1: a member's name must be text, a number or a boolean"},
+        {"a: !!int x\n", "f.yaml:1: the text is not of its tag !!int"},
+        {"a: !!map 1\n", "f.yaml:1: the tag !!map is not supported here"},
+        {"a: !!str [1]\n", "f.yaml:1: the tag !!str is not supported here"},
+        {"a: &x {p: 1}\nb: {<<: *x, <<: *x}\n", "f.yaml:2: '<<' occurs twice"},
+        {"a: 1\nb: \x01\n", "f.yaml:2: control characters are not allowed"},
         {"\"a\\0\": 1\n", "f.yaml:1: a member's name must be text, a number or a boolean"},
     };
     check(table, GW_ARRAY_LEN(table));
@@ -76,8 +80,8 @@ static void what_is_no_yaml_names_its_line(void) {
     } table[] = {
         {"a:\n\tb: 1\n", 2}, {"a: 1\n  b: 2\n", 2},     {"a: \"x\n", 2},  {"{a: [1,\n", 2},
         {"a: ]\n", 1},       {"a: 1\nb: \"\\q\"\n", 2}, {"a: b: c\n", 1}, {"- a\nb: 1\n", 2},
-        {"a: @x\n", 1},      {"a: `x`\n", 1},           {"%BAD\n", 2},    {"a: 1\nb: \x01\n", 0},
-        {"a: \xff\n", 0},
+        {"a: @x\n", 1},      {"a: `x`\n", 1},           {"%BAD\n", 1},    {"a: 1\nb: \x01\n", 2},
+        {"a: \xff\n", 1},
     };
     GW_CLEANUP(gw_text_fini) struct gw_text out = {0};
     for (size_t i = 0; i < GW_ARRAY_LEN(table); i++) {
@@ -85,9 +89,8 @@ static void what_is_no_yaml_names_its_line(void) {
         char after = 0;
         read_as(table[i].yaml, strlen(table[i].yaml), &out);
         CU_ASSERT_EQUAL(sscanf(out.ptr, "f.yaml:%u: %c", &line, &after), 2);
-        // libyaml's reader knows the byte but not the line of one that is no text.
-        if (table[i].line) CU_ASSERT_EQUAL(line, table[i].line);
-        if (table[i].line && line != table[i].line) fprintf(stderr, "\n%s", out.ptr);
+        CU_ASSERT_EQUAL(line, table[i].line);
+        if (line != table[i].line) fprintf(stderr, "\n%s", out.ptr);
     }
 }
 
@@ -107,15 +110,15 @@ static void scalars_are_read_as_kubectl_does(void) {
          "[0,12,-5,7,1000,9223372036854775807,-9223372036854775808]"},
         {"[010, 0o17, 0x1F, 0XfF, 0b101, -0x10, 00]", "[8,15,31,255,5,-16,0]"},
         {"[08, 0xG, 0b2, 0x, 1__x, -, +, --1, 12a]",
-         "[8.0,\"0xG\",\"0b2\",\"0x\",\"1__x\",\"-\",\"+\",\"--1\",\"12a\"]"},
-        {"[.5, 1.5, -0.25, 1.5e+3, 1E-2]", "[0.5,1.5,-0.25,1500.0,0.01]"},
-        {"[1e3, 1.5e3, 1.e+1, 1.2.3, ., -.]",
-         "[\"1e3\",\"1.5e3\",\"1.e+1\",\"1.2.3\",\".\",\"-.\"]"},
+         "[8,\"0xG\",\"0b2\",\"0x\",\"1__x\",\"-\",\"+\",\"--1\",\"12a\"]"},
+        {"[.5, 1.5, -0.25, 1.5e+3, 1E-2]", "[0.5,1.5,-0.25,1500,0.01]"},
+        {"[1e3, 1.5e3, 1.e+1, 1.2.3, ., -.]", "[1000,1500,10,\"1.2.3\",\".\",\"-.\"]"},
         {"[2026-01-02, 2026-01-02T03:04:05Z, 12:30:45]",
          "[\"2026-01-02\",\"2026-01-02T03:04:05Z\",\"12:30:45\"]"},
         {"[1.2.3.4, v1, 10.0.0.0/8, 80-90]", "[\"1.2.3.4\",\"v1\",\"10.0.0.0/8\",\"80-90\"]"},
         {"a: one two\n  three\n", "{\"a\":\"one two three\"}"},
         {"a: |\n  x\n  12\nb: >-\n  p\n  q\n", "{\"a\":\"x\\n12\\n\",\"b\":\"p q\"}"},
+        {"[0.0, 80.0, -0.0, 123456789012345678.5]", "[0,80,0,1.2345678901234568e17]"},
         {"a: |\n  true\n", "{\"a\":\"true\\n\"}"},
         {"a: \"\\u00e9\\t\\x41\"\n", "{\"a\":\"\xc3\xa9\\tA\"}"},
     };
@@ -129,7 +132,7 @@ static void keys_are_text(void) {
         {"off: 1\n", "{\"false\":1}"}, {"a b: 1\n", "{\"a b\":1}"},
         {"\"\": 1\n", "{\"\":1}"},     {"2026-01-02: 1\n", "{\"2026-01-02\":1}"},
         {"? a\n: 1\n", "{\"a\":1}"},   {"a.b/c: 1\n", "{\"a.b/c\":1}"},
-        {"\"<<\": 1\n", "{\"<<\":1}"},
+        {"\"<<\": 1\n", "{\"<<\":1}"}, {"1.5: 1\n", "{\"1.5\":1}"},
     };
     check(table, GW_ARRAY_LEN(table));
 }
@@ -151,6 +154,7 @@ static void anchors_are_copies(void) {
         {"- &x 1\n- *x\n- &x 2\n- *x\n", "[1,1,2,2]"},
         {"a: &x text\n*x : 1\n", "{\"a\":\"text\",\"text\":1}"},
         {"a: &x\nb: *x\n", "{\"a\":null,\"b\":null}"},
+        {"a: &x [&x 1, *x]\nb: *x\n", "{\"a\":[1,1],\"b\":1}"},
         {"a: &x [1, &y 2]\nb: [*x, *y]\n", "{\"a\":[1,2],\"b\":[[1,2],2]}"},
     };
     check(table, GW_ARRAY_LEN(table));
@@ -238,7 +242,28 @@ static void merge_bomb_ends_at_the_cap(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(out.ptr, "more than 1000000 values (aliases expanded)"));
 }
 
-static void caps_on_depth_anchors_documents_and_bytes(void) {
+// Each anchor is flat enough; one inside the other they are not.
+static void aliases_do_not_pass_the_depth(void) {
+    static const char *const cases[][2] = {
+        {"- &a [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n"
+         "- &b [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[*a]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n",
+         "[[[["},
+        {"- &a [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n"
+         "- &b [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[*a]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n",
+         "f.yaml:2: nested more than 64 deep"},
+        {"- &a [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n"
+         "- &b [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[*a]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n"
+         "- [[[[[*b]]]]]\n",
+         "f.yaml:3: nested more than 64 deep"},
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        GW_CLEANUP(gw_text_fini) struct gw_text out = {0};
+        read_as(cases[i][0], strlen(cases[i][0]), &out);
+        CU_ASSERT_EQUAL(strncmp(out.ptr, cases[i][1], strlen(cases[i][1])), 0);
+    }
+}
+
+static void caps_on_depth_documents_and_bytes(void) {
     GW_CLEANUP(gw_text_fini) struct gw_text in = {0}, out = {0};
     for (int deep = 64; deep <= 65; deep++) {
         gw_text_reset(&in);
@@ -248,13 +273,6 @@ static void caps_on_depth_anchors_documents_and_bytes(void) {
             gw_text_adds(&in, "]");
         read_as(in.ptr, in.len, &out);
         CU_ASSERT_EQUAL(strcmp(out.ptr, "f.yaml:1: nested more than 64 deep") == 0, deep == 65);
-    }
-    for (int n = 1000; n <= 1001; n++) {
-        gw_text_reset(&in);
-        for (int i = 0; i < n; i++)
-            gw_text_addf(&in, "- &a%d 1\n", i);
-        read_as(in.ptr, in.len, &out);
-        CU_ASSERT_EQUAL(strcmp(out.ptr, "f.yaml:1001: more than 1000 anchors") == 0, n == 1001);
     }
     gw_text_reset(&in);
     for (int i = 0; i <= GW_YAML_DOCS_MAX; i++)
@@ -286,7 +304,8 @@ static CU_TestInfo tests[] = {
     {"line_ends_and_json_and_marks", line_ends_and_json_and_marks},
     {"alias_bomb_ends_at_the_cap", alias_bomb_ends_at_the_cap},
     {"merge_bomb_ends_at_the_cap", merge_bomb_ends_at_the_cap},
-    {"caps_on_depth_anchors_documents_and_bytes", caps_on_depth_anchors_documents_and_bytes},
+    {"aliases_do_not_pass_the_depth", aliases_do_not_pass_the_depth},
+    {"caps_on_depth_documents_and_bytes", caps_on_depth_documents_and_bytes},
     {"nul_bytes_are_no_text", nul_bytes_are_no_text},
     CU_TEST_INFO_NULL,
 };

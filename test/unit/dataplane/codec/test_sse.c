@@ -155,6 +155,9 @@ static void whole_events_are_not_copied(void) {
     CU_ASSERT_PTR_EQUAL(e.data.ptr, in.ptr + 6);
     CU_ASSERT_EQUAL(e.raw.len, 9);
     CU_ASSERT_PTR_NULL(s.held.ptr);
+    in = GW_STR("data: a\r\n\r\ndata: b\r\n\r\n");
+    CU_ASSERT_EQUAL(dp_sse_feed(&s, in, &used, &e, NULL), GW_OK);
+    CU_ASSERT_EQUAL(e.raw.len, 11);
     dp_sse_fini(&s);
 }
 
