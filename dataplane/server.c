@@ -149,6 +149,7 @@ static void apply(void *arg, struct dp_conf *conf, struct dp_conf_refusals *refu
 
 static void *worker_main(void *arg) {
     dp_worker_run(arg);
+    gw_slab_thread_fini(); // free lists are per thread
     return NULL;
 }
 
@@ -230,6 +231,7 @@ struct dp_server *dp_server_start(const struct dp_options *o, struct gw_err *err
     pthread_mutex_init(&s->applying, NULL);
     dp_metrics_init();
     dp_upstream_gauge = dp_metrics.upstream;
+    dp_upstream_total = dp_metrics.upstream_total;
     s->tls = upstream_tls(o, err);
     s->log = s->tls ? dp_access_log_open(o->access_log, err) : NULL;
     if (!s->log || start_workers(s, err) != GW_OK || start_conf(s, err) != GW_OK) goto fail;

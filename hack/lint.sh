@@ -13,7 +13,7 @@ if ! clang-format --dry-run -Werror "${sources[@]}"; then
     say "clang-format: run make format"
     failed=1
 fi
-if ! printf '%s\n' "${units[@]}" | xargs -P 2 -n 8 clang-tidy --quiet -- -std=gnu17 -I. -Ibuild/gen -D_GNU_SOURCE 2>"$build/tidy.err" >"$build/tidy.out"; then
+if ! printf '%s\n' "${units[@]}" | xargs -P 2 -I{} clang-tidy --quiet {} -- -std=gnu17 -I. -Ibuild/gen -D_GNU_SOURCE 2>"$build/tidy.err" >"$build/tidy.out"; then
     cat "$build/tidy.out"
     say "clang-tidy found something"
     failed=1

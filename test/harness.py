@@ -207,7 +207,8 @@ class Stack:
         self.dp = self.start("dataplane", "tandem-dataplane", *(to if controller else []),
                              "--state", self.folder / "dp", "--bind", "127.0.0.1", "--port-map",
                              f"8080={self.port}", "--admin", f"127.0.0.1:{self.admin_port}",
-                             "--access-log", self.access_log, "--workers", "2", "--grace", "5s",
+                             "--access-log", self.access_log, "--workers", "2",
+                             *([] if "--grace" in self.dp_args else ["--grace", "5s"]),
                              *self.dp_args, env=self.env)
         if ready:
             wait_for("data plane", lambda: self.alive(self.dp) and self.admin("/ready"))
@@ -256,7 +257,7 @@ class Stack:
         """type -> condition, of an object's status."""
         status = self.object(kind, name, namespace)["status"]
         if listener:
-            status = next(l for l in status["listeners"] if l["name"] == listener)
+            status = [l for l in status["listeners"] if l["name"] == listener][0]
         for key in ("parents", "ancestors"):
             if key in status:
                 status = status[key][parent]

@@ -29,8 +29,10 @@ struct ctl_view_entry {
 struct ctl_view {
     struct ctl_view *next;
     char *gateway;
-    struct gw_map entries; // name -> struct ctl_view_entry *
-    uint64_t serial;       // counts changes
+    struct gw_map entries;                  // name -> struct ctl_view_entry *
+    GW_VEC(struct ctl_view_entry *) sorted; // by name; see is_sorted
+    bool is_sorted;                         // false: entries came or went since
+    uint64_t serial;                        // counts changes
     char root[GW_IR_VERSION_CHARS + 1];
     uint64_t log_begin; // changes up to this one are forgotten
     GW_VEC(struct ctl_view_change {
@@ -76,7 +78,9 @@ struct ctl_publish {
 
 // view.c
 struct ctl_view *ctl_view_of(struct ctl_publish *p, const char *gateway);
-void ctl_view_refresh(struct ctl_publish *p, struct ctl_view *v); // after resources changed
+// After resources changed; the view of all resources looks at the changes alone.
+void ctl_view_refresh(struct ctl_publish *p, struct ctl_view *v,
+                      const struct ctl_resource_change *changes, size_t n);
 void ctl_view_free(struct ctl_view *v);
 void ctl_view_leave(struct ctl_publish *p, struct ctl_view *v); // frees one that nobody follows
 void ctl_pub_resource_unref(struct ctl_pub_resource *r);

@@ -107,7 +107,7 @@ void ctl_publish_apply(struct ctl_publish *p, const struct ctl_resource_change *
         changed += apply_one(p, &changes[i]);
     if (!changed) return;
     for (struct ctl_view *v = p->views; v; v = v->next)
-        ctl_view_refresh(p, v);
+        ctl_view_refresh(p, v, changes, n);
     for (struct ctl_peer *peer = p->peers; peer; peer = peer->next)
         if (peer->view) ctl_peer_push(peer);
     GW_INFO("publish", "snapshot changed", GW_KI("resources", changed),

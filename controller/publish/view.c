@@ -23,6 +23,7 @@ void ctl_view_free(struct ctl_view *v) {
     for (size_t i = 0; i < v->log.len; i++)
         free(v->log.ptr[i].name);
     GW_VEC_FINI(&v->log);
+    GW_VEC_FINI(&v->sorted);
     free(v->gateway);
     free(v);
 }
@@ -66,10 +67,8 @@ static void scope_of(const struct ctl_publish *p, const char *gateway, struct gw
     while (gw_map_next(&p->resources, &it, &name, &value)) {
         const struct ctl_pub_resource *r = value;
         bool is_ours = gw_str_eq(gw_json_str(r->body, "gateway"), gw_str_of(gateway));
-        if (!*gateway || (gw_str_starts(name, GW_STR("listener/")) && is_ours))
-            gw_map_put(scope, name, value);
+        if (gw_str_starts(name, GW_STR("listener/")) && is_ours) gw_map_put(scope, name, value);
     }
-    if (!*gateway) return;
     it = 0;
     while (gw_map_next(&p->resources, &it, &name, &value)) {
         const struct ctl_pub_resource *r = value;
@@ -93,63 +92,90 @@ static void log_change(struct ctl_view *v, struct gw_str name) {
     v->log.len -= half;
 }
 
-static size_t drop_gone(struct ctl_view *v, const struct gw_map *scope) {
-    size_t it = 0, n = 0;
-    struct gw_str name;
-    void *value;
-    while (gw_map_next(&v->entries, &it, &name, &value)) {
-        if (gw_map_get(scope, name)) continue;
-        log_change(v, name);
-        gw_map_del(&v->entries, name);
-        free_entry(value);
-        n++;
-    }
-    return n;
+static size_t drop(struct ctl_view *v, struct gw_str name) {
+    if (!gw_map_get(&v->entries, name)) return 0;
+    log_change(v, name);
+    free_entry(gw_map_del(&v->entries, name));
+    v->is_sorted = false;
+    return 1;
 }
 
-static size_t take_new(struct ctl_view *v, const struct gw_map *scope) {
-    size_t it = 0, n = 0;
+static size_t take(struct ctl_view *v, struct gw_str name, struct ctl_pub_resource *r) {
+    struct ctl_view_entry *e = gw_map_get(&v->entries, name);
+    if (e && e->resource == r) return 0;
+    if (!e) {
+        e = gw_alloc(sizeof(*e));
+        gw_map_put(&v->entries, name, e);
+        v->is_sorted = false;
+    } else {
+        ctl_pub_resource_unref(e->resource);
+    }
+    r->refs++;
+    *e = (struct ctl_view_entry){r, v->serial};
+    log_change(v, name);
+    return 1;
+}
+
+static int compare_entries(const void *a, const void *b) {
+    return strcmp((*(struct ctl_view_entry *const *)a)->resource->name,
+                  (*(struct ctl_view_entry *const *)b)->resource->name);
+}
+
+static void sort(struct ctl_view *v) {
+    size_t it = 0;
     struct gw_str name;
     void *value;
-    while (gw_map_next(scope, &it, &name, &value)) {
-        struct ctl_view_entry *e = gw_map_get(&v->entries, name);
-        struct ctl_pub_resource *r = value;
-        if (e && e->resource == r) continue;
-        if (!e) {
-            e = gw_alloc(sizeof(*e));
-            gw_map_put(&v->entries, name, e);
-        } else {
-            ctl_pub_resource_unref(e->resource);
-        }
-        r->refs++;
-        *e = (struct ctl_view_entry){r, v->serial};
-        log_change(v, name);
-        n++;
-    }
-    return n;
+    v->sorted.len = 0;
+    while (gw_map_next(&v->entries, &it, &name, &value))
+        GW_VEC_PUSH(&v->sorted, (struct ctl_view_entry *)value);
+    if (v->sorted.len) qsort(v->sorted.ptr, v->sorted.len, sizeof(*v->sorted.ptr), compare_entries);
+    v->is_sorted = true;
 }
 
 static void compute_root(struct ctl_view *v) {
-    struct gw_str *names = gw_map_sorted_keys(&v->entries);
     struct gw_ir_root *root = gw_ir_root_new();
-    for (size_t i = 0; i < v->entries.len; i++) {
-        const struct ctl_view_entry *e = gw_map_get(&v->entries, names[i]);
-        gw_ir_root_add(root, names[i], e->resource->version);
+    if (!v->is_sorted) sort(v);
+    for (size_t i = 0; i < v->sorted.len; i++) {
+        const struct ctl_pub_resource *r = v->sorted.ptr[i]->resource;
+        gw_ir_root_add(root, gw_str_of(r->name), r->version);
     }
     gw_ir_root_finish(root, v->root);
-    free(names);
 }
 
-void ctl_view_refresh(struct ctl_publish *p, struct ctl_view *v) {
+// By what the Gateway needs now. Follows the whole graph, because one rule may bring in or leave
+// what others share.
+static size_t refresh_scope(struct ctl_publish *p, struct ctl_view *v) {
     struct gw_map scope = {0};
+    size_t it = 0, n = 0;
+    struct gw_str name;
+    void *value;
     scope_of(p, v->gateway, &scope);
+    while (gw_map_next(&v->entries, &it, &name, &value))
+        if (!gw_map_get(&scope, name)) n += drop(v, name);
+    it = 0;
+    while (gw_map_next(&scope, &it, &name, &value))
+        n += take(v, name, value);
+    gw_map_fini(&scope, NULL);
+    return n;
+}
+
+void ctl_view_refresh(struct ctl_publish *p, struct ctl_view *v,
+                      const struct ctl_resource_change *changes, size_t n) {
+    size_t changed = 0;
     v->serial++;
-    size_t changed = drop_gone(v, &scope) + take_new(v, &scope);
+    if (*v->gateway) {
+        changed = refresh_scope(p, v);
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            struct gw_str name = gw_str_of(changes[i].name);
+            struct ctl_pub_resource *r = gw_map_get(&p->resources, name);
+            changed += r ? take(v, name, r) : drop(v, name);
+        }
+    }
     if (changed)
         compute_root(v);
     else
         v->serial--;
-    gw_map_fini(&scope, NULL);
 }
 
 struct ctl_view *ctl_view_of(struct ctl_publish *p, const char *gateway) {
@@ -160,7 +186,7 @@ struct ctl_view *ctl_view_of(struct ctl_publish *p, const char *gateway) {
     v->next = p->views;
     p->views = v;
     compute_root(v); // of nothing: an empty view has a root, too
-    ctl_view_refresh(p, v);
+    if (*gateway) ctl_view_refresh(p, v, NULL, 0);
     return v;
 }
 

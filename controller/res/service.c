@@ -74,7 +74,7 @@ static enum gw_rc check_port(const json_t *ports, size_t i, struct gw_schema_pro
     for (size_t j = 0; j < i; j++) {
         const json_t *q = json_array_get(ports, j);
         snprintf(path, sizeof(path), "spec.ports[%zu]", i);
-        if (gw_str_eq(name, gw_json_str(q, "name")))
+        if (name.ptr && gw_str_eq(name, gw_json_str(q, "name")))
             return ctl_res_refuse(ret, path, "has the name of spec.ports[%zu]", j);
         if (gw_json_int(p, "port", 0) == gw_json_int(q, "port", 0) &&
             gw_str_eq(protocol_of(p), protocol_of(q)))

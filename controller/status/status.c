@@ -263,8 +263,8 @@ static json_t *status_of(const struct ctl_status *s, const struct entry *e, cons
 
 // What data planes say of an entry's parts, as a hash: thousands of routes are not written out anew
 // to find that nothing changed.
-static uint64_t said_of(const struct ctl_status *s, const struct entry *e) {
-    uint64_t hash = 1;
+static uint64_t said_of(const struct ctl_status *s, const struct entry *e, bool any_connected) {
+    uint64_t hash = any_connected; // all that a route's words tell of the number
     for (size_t i = 0; i < e->report.parts_n; i++) {
         const struct ctl_status_part *p = &e->report.parts[i];
         const char *refusal;
@@ -274,20 +274,18 @@ static uint64_t said_of(const struct ctl_status *s, const struct entry *e) {
         hash = gw_hash(&state, sizeof(state), hash);
         if (refusal) hash = gw_hash(refusal, strlen(refusal), hash);
     }
-    unsigned counts[2];
-    ctl_publish_counts(s->publish, NULL, &counts[0], &counts[1]);
-    // Its words tell only whether any is connected.
-    bool any = counts[0] > 0;
-    return gw_hash(&any, sizeof(any), hash);
+    return hash;
 }
 
 size_t ctl_status_refresh(struct ctl_status *s, const char *now) {
     size_t it = 0, written = 0;
     struct gw_str key;
     void *value;
+    unsigned connected, acked;
+    ctl_publish_counts(s->publish, NULL, &connected, &acked);
     while (gw_map_next(&s->entries, &it, &key, &value)) {
         struct entry *e = value;
-        uint64_t said = said_of(s, e);
+        uint64_t said = said_of(s, e, connected > 0);
         // A Gateway's status counts data planes and lists their addresses.
         if (e->status && !e->is_new && said == e->said && e->report.kind != &ctl_res_gateway)
             continue;

@@ -116,8 +116,8 @@ struct dp_req {
 
     int64_t start_us, start_real_us;
     int64_t first_byte_us, first_token_us; // since start; -1: not yet
-    struct gw_err err;                              // why it was refused or cut; text "" otherwise
-    int64_t deadline_us;                            // of the whole; 0: none
+    struct gw_err err;                     // why it was refused or cut; text "" otherwise
+    int64_t deadline_us;                   // of the whole; 0: none
 
     char inline_mem[DP_REQ_INLINE_BYTES] __attribute__((aligned(16)));
 };

@@ -13,6 +13,8 @@
 // After SIGTERM new connections are still taken for this long: load balancers need a moment to
 // notice that readiness is gone.
 #define DRAIN_ACCEPT_MS 500
+// A connection that was just made has this long for its first request, which is on its way.
+#define DRAIN_FRESH_MS 500
 #define DRAIN_POLL_MS 50
 
 uint64_t dp_worker_random(struct dp_worker *w) { // xoroshiro128+
@@ -110,8 +112,10 @@ static void on_drain(struct gw_timer *t) {
     struct dp_worker *w = GW_CONTAINER_OF(t, struct dp_worker, drain_timer);
     int64_t now_ms = gw_loop_now_ms(w->loop);
     struct dp_client *next;
+    int64_t close_ms = w->drain_until_ms - w->settings->grace_ms + DRAIN_ACCEPT_MS;
     bool over = now_ms >= w->drain_until_ms;
-    while (w->listens && now_ms >= w->drain_until_ms - w->settings->grace_ms + DRAIN_ACCEPT_MS)
+    bool fresh_too = now_ms >= close_ms + DRAIN_FRESH_MS;
+    while (w->listens && now_ms >= close_ms)
         unlisten(w, &w->listens);
     for (struct dp_client *c = w->clients; c; c = next) {
         next = c->next;
@@ -119,7 +123,7 @@ static void on_drain(struct gw_timer *t) {
             dp_req_cancel(c->req);
         else if (over)
             dp_client_destroy(c);
-        else if (!w->listens)
+        else if (!w->listens && (fresh_too || c->deadline != DP_DEADLINE_HEAD))
             dp_client_drain(c);
     }
     if (!w->clients && !w->listens)

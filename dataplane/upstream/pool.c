@@ -48,6 +48,7 @@ struct dp_upconn *dp_upconn_new(struct dp_upstream *u, struct dp_endpoint *e) {
     c->pool->live++;
     u->conns++;
     gw_metric_add(dp_upstream_gauge, 1);
+    gw_metric_add(dp_upstream_total, 1);
     dp_h1_decoder_init(&c->decoder, DP_H1_RESPONSES);
     return c;
 }
@@ -128,7 +129,7 @@ static void on_sweep(struct gw_timer *t) {
     gw_timer_set(u->loop, t, DP_POOL_SWEEP_MS);
 }
 
-gw_metric_id dp_upstream_gauge;
+gw_metric_id dp_upstream_gauge, dp_upstream_total;
 
 void dp_upstream_init(struct dp_upstream *u, struct gw_loop *loop, struct dp_dns *dns,
                       struct gw_tls_ctx *tls, unsigned worker) {

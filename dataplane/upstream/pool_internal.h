@@ -17,6 +17,6 @@ struct dp_upconn *dp_upconn_new(struct dp_upstream *u, struct dp_endpoint *e);
 void dp_upconn_destroy(struct dp_upconn *c);
 
 // Set from dp_metrics by whoever starts workers; 0 (nothing is counted) in tests.
-extern gw_metric_id dp_upstream_gauge;
+extern gw_metric_id dp_upstream_gauge, dp_upstream_total;
 
 #endif
