@@ -100,7 +100,7 @@ bench: all $(B)/rawfwd $(B)/openloop  ## Tandem beside nginx, HAProxy and a raw 
 TIME ?= 60
 fuzz:  ## every fuzz target for TIME seconds each (60); TARGET=name runs one
 	@$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
-	@test/fuzz/run.sh build/fuzz $(TIME) $(TARGET)
+	@test/fuzz/run.sh build/fuzz/fuzz $(TIME) $(TARGET)
 .PHONY: fuzzers
 fuzzers: $(fuzzers)
 

@@ -153,20 +153,25 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
+static bool read_line(const char *path, char *text, int cap) {
+    FILE *f = fopen(path, "re");
+    bool ok = f && fgets(text, cap, f);
+    if (f) fclose(f);
+    return ok;
+}
+
 // What the cgroup allows, in whole cores (rounded up); 0: no quota.
 static unsigned cgroup_cores(void) {
-    long long quota = -1, period = 0;
-    char text[64] = "";
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (f) {
-        if (fscanf(f, "%63s %lld", text, &period) == 2 && text[0] != 'm') quota = atoll(text);
-        fclose(f);
-    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re"))) {
-        if (fscanf(f, "%lld", &quota) != 1) quota = -1;
-        fclose(f);
-        f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "re");
-        if (!f || fscanf(f, "%lld", &period) != 1) period = 0;
-        if (f) fclose(f);
+    char text[64];
+    long long quota = 0, period = 0;
+    if (read_line("/sys/fs/cgroup/cpu.max", text, sizeof(text))) { // "200000 100000", "max 100000"
+        char *end = text;
+        quota = strtoll(text, &end, 10);
+        period = strtoll(end, NULL, 10);
+    } else if (read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof(text))) {
+        quota = strtoll(text, NULL, 10);
+        if (read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text, sizeof(text)))
+            period = strtoll(text, NULL, 10);
     }
     return quota > 0 && period > 0 ? (unsigned)((quota + period - 1) / period) : 0;
 }

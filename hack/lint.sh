@@ -6,7 +6,8 @@ build=$1
 failed=0
 say() { printf 'lint: %s\n' "$*"; }
 mapfile -t sources < <(git ls-files -co --exclude-standard '*.c' '*.h')
-mapfile -t units < <(printf '%s\n' "${sources[@]}" | grep '\.c$' | grep -v '^test/fuzz/')
+# The analyzer does not know that CUnit's _FATAL checks return, so tests are left out of it.
+mapfile -t units < <(printf '%s\n' "${sources[@]}" | grep '\.c$' | grep -v '^test/')
 mapfile -t scripts < <(git ls-files -co --exclude-standard '*.sh' .ci/run)
 
 if ! clang-format --dry-run -Werror "${sources[@]}"; then

@@ -74,6 +74,14 @@ wait_until() { # SECONDS WHAT COMMAND...
 }
 
 mkdir -p "$STATE/controller" "$STATE/dataplane"
+if [ "$DEMO_MODEL_PORT" != 9002 ] && [ "$FOLDER" = examples/quickstart ]; then
+    # The quickstart names the model server's port; with another port a copy is served.
+    mkdir -p "$STATE/objects"
+    for file in "$FOLDER"/*.yaml; do
+        sed "s/127\.0\.0\.1:9002/127.0.0.1:$DEMO_MODEL_PORT/" "$file" >"$STATE/objects/${file##*/}"
+    done
+    FOLDER=$STATE/objects
+fi
 chmod 700 "$STATE" "$STATE/controller" "$STATE/dataplane"
 check_ports
 
@@ -116,12 +124,13 @@ Edit a file in $FOLDER: what it did is told here. Logs: $STATE/*.log, access log
 TEXT
 
 # What edits do, as the controller logs it; polled, so that no child outlives this script.
-seen=$(wc -l <"$STATE/controller.log")
+count_lines() { wc -l <"$STATE/controller.log" 2>/dev/null || echo 0; }
+seen=$(count_lines)
 while sleep 0.2; do
-    now=$(wc -l <"$STATE/controller.log")
+    now=$(count_lines)
     if [ "$now" -gt "$seen" ]; then
         sed -n "$((seen + 1)),${now}p" "$STATE/controller.log" |
-            sed -nE -e 's/.*"mod":"source","msg":"applied".*"file":"([^"]*)".*"what":"([^"]*)".*/applied  \1: \2/p' \
+            sed -nE -e 's/.*"mod":"source","msg":"applied","file":"([^"]*)","added":([0-9]+),"changed":([0-9]+),"removed":([0-9]+).*/applied  \1: \2 added, \3 changed, \4 removed/p' \
                 -e 's/.*"mod":"source","msg":"refused".*"err":"(([^"\\]|\\.)*)".*/refused  \1/p'
         seen=$now
     fi

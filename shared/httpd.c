@@ -248,7 +248,7 @@ static int listen_on(const char *host, uint16_t port, uint16_t *ret_port, struct
         gw_err_wrap(err, "cannot listen on %s port %u", host, port);
         return -1;
     }
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = {0};
     socklen_t len = sizeof(addr);
     getsockname(fd, (struct sockaddr *)&addr, &len);
     *ret_port = ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port

@@ -377,7 +377,7 @@ static size_t body_bytes(const json_t *v) {
 }
 
 enum gw_rc gw_ir_validate(struct gw_str name, const json_t *body, struct gw_err *err) {
-    enum gw_ir_kind k;
+    enum gw_ir_kind k = GW_IR_LISTENER;
     struct gw_schema_problem problem;
     GW_TRY(gw_ir_kind_of(name, &k, err));
     GW_TRY(check_name(name, k, err));

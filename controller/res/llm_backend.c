@@ -2,10 +2,10 @@
 // Kind LLMBackend: one provider account or self-hosted model server. crds/llmbackends.yaml repeats
 // this table and its checks for an API server; a test compares the two.
 #include "controller/res/fields.h"
+#include "shared/provider.h"
 
 #include <arpa/inet.h>
 
-static const char *const providers[] = {"openai", "custom", NULL};
 static const char *const dialects[] = {"chat", NULL};
 
 #define MODELS_MAX 256
@@ -42,7 +42,7 @@ static const struct gw_field timeouts[] = {
 };
 
 static const struct gw_field spec[] = {
-    CTL_F_ENUM("provider", GW_F_REQUIRED, providers),
+    CTL_F_ENUM("provider", GW_F_REQUIRED, gw_provider_ids),
     CTL_F_ENUM("dialect", 0, dialects),
     CTL_F_TEXT("baseURL", 0, 1, 2048),
     CTL_F_OBJECT("models", 0, models),

@@ -157,7 +157,8 @@ static void set_keys(struct ctl_translator *t, struct tr_llm *l, const json_t *r
 static void set_url(struct tr_llm *l, const json_t *spec) {
     struct ctl_base_url url;
     struct gw_err err;
-    struct gw_str text = tr_str_or(spec, "baseURL", GW_STR("https://api.openai.com/v1"));
+    const struct gw_provider *provider = gw_provider_find(gw_json_str(spec, "provider"));
+    struct gw_str text = tr_str_or(spec, "baseURL", gw_str_of(provider->base_url));
     if (ctl_res_base_url(text, &url, &err) != GW_OK) {
         fail(l, "Invalid", false, "baseURL: %s", err.text);
         return;
@@ -199,7 +200,8 @@ static void read_object(struct ctl_translator *t, struct tr_llm *l, const struct
     l->body = json_object();
     tr_set(l->body, "type", json_string_nocheck("llm"));
     tr_set(l->body, "provider", tr_string(gw_json_str(spec, "provider")));
-    tr_set(l->body, "dialect", tr_string(tr_str_or(spec, "dialect", GW_STR("chat"))));
+    const struct gw_provider *provider = gw_provider_find(gw_json_str(spec, "provider"));
+    tr_set(l->body, "dialect", tr_string(tr_str_or(spec, "dialect", gw_str_of(provider->dialect))));
     set_url(l, spec);
     if (json_object_size(models)) tr_set(l->body, "models", json_incref(models));
     if (json_array_size(refs)) set_keys(t, l, refs);

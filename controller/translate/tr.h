@@ -11,6 +11,7 @@
 
 #include "controller/translate/translate.h"
 #include "shared/ir.h"
+#include "shared/provider.h"
 #include "shared/vec.h"
 
 #define TR_GROUP "gateway.networking.k8s.io"

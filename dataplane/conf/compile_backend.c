@@ -2,7 +2,6 @@
 // Where requests can be sent: secrets, endpoint sets, and backends of both types.
 #include "dataplane/conf/compile.h"
 #include "dataplane/llm/dialect.h"
-#include "dataplane/llm/provider.h"
 
 // --- secrets and endpoints ----------------------------------------------------------------------
 
@@ -111,7 +110,7 @@ static enum gw_rc compile_llm(struct dp_compile *c, const json_t *body, struct d
                               struct gw_err *err) {
     struct gw_str provider = gw_json_str(body, "provider"), dialect = gw_json_str(body, "dialect");
     const json_t *timeouts = gw_json_get(body, "timeouts");
-    l->provider = dp_llm_provider_find(provider);
+    l->provider = gw_provider_find(provider);
     if (!l->provider)
         return gw_err_set(err, GW_ERR_INPUT, 0,
                           "provider: '" GW_STR_FMT "' is not known to this data plane",

@@ -11,6 +11,7 @@
 #include "shared/ir.h"
 #include "shared/map.h"
 #include "shared/metric.h"
+#include "shared/provider.h"
 #include "shared/secret.h"
 
 #define DP_ADDR_INVALID_REASON_MAX 64
@@ -31,11 +32,10 @@ struct dp_llm_alias {
 struct dp_llm_timeouts {
     int64_t connect_ms, first_token_ms, idle_ms, request_ms; // -1: not given; 0: none
 };
-struct dp_llm_provider; // llm/provider.h
 struct dp_llm_dialect;  // llm/dialect.h
 
 struct dp_backend_llm {
-    const struct dp_llm_provider *provider;
+    const struct gw_provider *provider;
     const struct dp_llm_dialect *dialect;
     struct dp_endpoint *endpoint;
     struct gw_str authority; // of base URL, for Host

@@ -6,7 +6,6 @@
 
 #include "dataplane/conf/conf.h"
 #include "dataplane/llm/dialect.h"
-#include "dataplane/llm/provider.h"
 #include "shared/buf.h"
 
 #define DP_LLM_MODEL_BYTES_MAX 256

@@ -100,7 +100,7 @@ static enum gw_rc compile_pairs(const json_t *spec, const char *name, struct gw_
     if (!fields) return no_memory(err);
     unsigned n = 0;
     for (size_t i = 0; i < json_array_size(list); i++) {
-        struct dp_field f;
+        struct dp_field f = {0};
         struct place at = {name, i};
         GW_TRY(read_pair(json_array_get(list, i), at, &f, err));
         if (is_listed(fields, n, f.name)) continue;

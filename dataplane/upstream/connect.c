@@ -57,8 +57,10 @@ static void finish(struct dp_connect *c, struct dp_upconn *conn) {
     dp_connect_fn fn = c->fn;
     void *arg = c->arg;
     struct gw_err err = c->err;
-    c->conn = NULL;
-    if (!conn) gw_metric_add(c->endpoint->failures, 1);
+    if (conn)
+        c->conn = NULL; // it is the caller's
+    else
+        gw_metric_add(c->endpoint->failures, 1);
     destroy(c);
     fn(arg, conn, conn ? NULL : &err);
 }

@@ -310,7 +310,7 @@ def test_exactly_one_log_line_each(t):
 def test_metrics_count(t):
     before = t.metric("tandem_requests_total", route="default/web", code="2xx")
     t.get("/bytes/1")
-    assert t.metric("tandem_requests_total", route="default/web", code="2xx") == before + 1
+    wait_for("count", lambda: t.metric("tandem_requests_total", route="default/web", code="2xx") == before + 1, 3)
 
 
 def test_http_06_ipv6_host(t):

@@ -2,7 +2,7 @@
 // Resources are given as JSON texts; what comes out is asked as workers ask it.
 #include "dataplane/conf/conf.h"
 #include "dataplane/llm/dialect.h"
-#include "dataplane/llm/provider.h"
+#include "shared/provider.h"
 
 #include <CUnit/CUnit.h>
 #include <stdio.h>

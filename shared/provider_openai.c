@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // OpenAI: chat completions with a bearer key.
-#include "dataplane/llm/provider.h"
+#include "shared/provider.h"
 
-extern const struct dp_llm_provider dp_llm_provider_openai;
-const struct dp_llm_provider dp_llm_provider_openai = {
+extern const struct gw_provider gw_provider_openai;
+const struct gw_provider gw_provider_openai = {
     .id = "openai",
     .dialect = "chat",
+    .base_url = "https://api.openai.com/v1",
     .auth_header = "authorization",
     .auth_prefix = "Bearer ",
 };
