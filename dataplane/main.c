@@ -192,9 +192,13 @@ int main(int argc, char **argv) {
     if (parse(&a, argc, argv, &err) != GW_OK ||
         (!a.help && !a.version && check(&a, &o.settings, &err) != GW_OK)) {
         fprintf(stderr, "tandem-dataplane: %s\n", err.text);
+        gw_map_fini(&a.port_map, free);
         return 2;
     }
-    if (a.help || a.version) return 0;
+    if (a.help || a.version) {
+        gw_map_fini(&a.port_map, free);
+        return 0;
+    }
     gethostname(host, sizeof(host) - 1);
     snprintf(ca, sizeof(ca), "%s/ca.crt", a.bootstrap ? a.bootstrap : "");
     snprintf(token, sizeof(token), "%s/token", a.bootstrap ? a.bootstrap : "");
@@ -224,6 +228,7 @@ int main(int argc, char **argv) {
     struct dp_server *s = dp_server_start(&o, &err);
     if (!s) {
         fprintf(stderr, "tandem-dataplane: %s\n", err.text);
+        gw_map_fini(&a.port_map, free);
         return 1;
     }
     GW_INFO("main", "started",

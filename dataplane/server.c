@@ -113,14 +113,26 @@ static void close_old_ports(struct dp_server *s, struct change *ch) {
     }
 }
 
+static void undo_opened(struct dp_server *s, struct change *ch) {
+    for (size_t i = 0; i < ch->opened.len; i++)
+        for (unsigned k = 0; k < s->workers_n; k++)
+            dp_listener_close_fd(ch->opened.ptr[i].fds[k]);
+    s->ports.len -= ch->opened.len; // they were put at the end
+    GW_VEC_FINI(&ch->opened);
+}
+
 static void bring_to_workers(struct dp_server *s, struct dp_conf *conf,
                              struct dp_conf_refusals *refusals) {
     struct change ch = {.conf = conf, .left = s->workers_n};
     struct order orders[DP_WORKERS_MAX];
+    open_new_ports(s, &ch, refusals);
+    if (refusals->len && refusals->is_trial) {
+        undo_opened(s, &ch);
+        return;
+    }
+    close_old_ports(s, &ch);
     pthread_mutex_init(&ch.lock, NULL);
     pthread_cond_init(&ch.done, NULL);
-    close_old_ports(s, &ch);
-    open_new_ports(s, &ch, refusals);
     for (unsigned i = 0; i < s->workers_n; i++) {
         orders[i] = (struct order){&ch, &s->workers[i]};
         gw_loop_post(s->workers[i].loop, carry_out, &orders[i]);

@@ -248,11 +248,11 @@ static int listen_on(const char *host, uint16_t port, uint16_t *ret_port, struct
         gw_err_wrap(err, "cannot listen on %s port %u", host, port);
         return -1;
     }
-    struct sockaddr_storage addr = {0};
+    // The port stands at the same place for both families (RFC 3493 3.3, and Linux's sockaddr_in).
+    struct sockaddr_in6 addr = {0};
     socklen_t len = sizeof(addr);
     getsockname(fd, (struct sockaddr *)&addr, &len);
-    *ret_port = ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port
-                                                 : ((struct sockaddr_in *)&addr)->sin_port);
+    *ret_port = ntohs(addr.sin6_port);
     return fd;
 }
 

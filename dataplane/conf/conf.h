@@ -32,7 +32,7 @@ struct dp_llm_alias {
 struct dp_llm_timeouts {
     int64_t connect_ms, first_token_ms, idle_ms, request_ms; // -1: not given; 0: none
 };
-struct dp_llm_dialect;  // llm/dialect.h
+struct dp_llm_dialect; // llm/dialect.h
 
 struct dp_backend_llm {
     const struct gw_provider *provider;
@@ -129,6 +129,7 @@ struct dp_conf_refusal {
 struct dp_conf_refusals {
     struct dp_conf_refusal *ptr;
     size_t len, cap;
+    bool is_trial; // for apply: where something is refused, the workers keep what they have
 };
 struct dp_conf *dp_conf_compile(const struct gw_map *resources, const char *version,
                                 unsigned workers, struct dp_conf_refusals *refusals);
@@ -147,7 +148,7 @@ struct dp_conf_client_opts {
     unsigned workers;
     // Called on the client's thread with a new config (takes the reference). Must bring it to every
     // worker, open and close listening sockets, and return when all have swapped. Resources that
-    // failed on the way (a port in use) are added to refusals.
+    // failed on the way (a port in use) are added to refusals; in a trial nothing is swapped then.
     void (*apply)(void *arg, struct dp_conf *conf, struct dp_conf_refusals *refusals);
     void *arg;
 };

@@ -195,9 +195,19 @@ void dp_held_apply(struct dp_held *h, const char *version, unsigned workers, dp_
             continue;
         }
         *ret = (struct dp_held_result){.rules = conf->rules_n, .ports = conf->ports_n};
-        apply(arg, conf, &refusals);
+        // Tried first: a listener that can go back to its good form must not lose its port
+        // meanwhile.
+        refusals.is_trial = round + 1 < ROUNDS_MAX;
+        apply(arg, dp_conf_ref(conf), &refusals);
         is_changed = step_back(h, &use, &refusals, false);
+        if (!is_changed && refusals.len && refusals.is_trial) {
+            dp_conf_refusals_fini(&refusals);
+            refusals.is_trial = false;
+            apply(arg, dp_conf_ref(conf), &refusals);
+            is_changed = step_back(h, &use, &refusals, false);
+        }
         dp_conf_refusals_fini(&refusals);
+        dp_conf_unref(conf);
     }
     ret->refused = count_refused(h);
     gw_map_fini(&use, NULL);

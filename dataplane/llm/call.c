@@ -206,7 +206,9 @@ void dp_llm_call_splice(struct dp_llm_call *c, struct gw_buf *body) {
     const struct gw_jfound *model = &c->rq[DP_LLM_RQ_MODEL], *option = &c->rq[DP_LLM_RQ_OPTION];
     GW_CLEANUP(gw_text_fini) struct gw_text tail = {0}, name = {0};
     bool asks = c->is_stream && !c->wants_usage;
-    bool renames = !gw_str_eq(c->model, c->upstream_model) && !is_absent(model);
+    // An empty name is none: c->model is the backend's default then, the body's is still empty.
+    bool renames =
+        !is_absent(model) && (model->capture_len == 0 || !gw_str_eq(c->model, c->upstream_model));
     model_text(c, &name);
     if (model->type == GW_JT_NONE) {
         add_member(&tail, c->scan.top_children == 0, GW_STR("\"model\":"));

@@ -79,13 +79,18 @@ void dp_listener_close_fd(int fd) {
 }
 
 static void peer_text(const struct sockaddr_storage *a, char *peer, size_t cap, uint16_t *port) {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)a;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)a;
-    bool is_v6 = a->ss_family == AF_INET6;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
     peer[0] = 0;
-    inet_ntop(a->ss_family, is_v6 ? (const void *)&v6->sin6_addr : &v4->sin_addr, peer,
-              (socklen_t)cap);
-    *port = ntohs(is_v6 ? v6->sin6_port : v4->sin_port);
+    if (a->ss_family == AF_INET6) {
+        memcpy(&v6, a, sizeof(v6));
+        inet_ntop(AF_INET6, &v6.sin6_addr, peer, (socklen_t)cap);
+        *port = ntohs(v6.sin6_port);
+    } else {
+        memcpy(&v4, a, sizeof(v4));
+        inet_ntop(AF_INET, &v4.sin_addr, peer, (socklen_t)cap);
+        *port = ntohs(v4.sin_port);
+    }
 }
 
 enum gw_rc dp_listener_accept(int listen_fd, int *ret_fd, char *peer, size_t peer_cap,

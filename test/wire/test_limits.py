@@ -355,7 +355,8 @@ SEEDS = [
     b"GET /bytes/100 HTTP/1.1\r\nHost: test\r\nX-A: b\r\n\r\n",
     b"POST /x HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\n\r\n",
     b"POST /x HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    b'POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Length: 36\r\n\r\n{"model":"demo-small","messages":[]}',
+    b'POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Length: 36\r\n\r\n'
+    b'{"model":"demo-small","messages":[]}',
     b"HEAD / HTTP/1.0\r\nHost: test\r\nConnection: keep-alive\r\nExpect: 100-continue\r\n\r\n",
 ]
 TOKENS = [b"\r\n", b"\n", b"\r", b"\0", b": ", b"chunked", b"Content-Length: 7\r\n", b"\xff", b"{", b'"',

@@ -202,7 +202,7 @@ def test_sigterm_under_load_loses_nothing():
             while not stop.is_set():
                 try:
                     s = socket.create_connection(("127.0.0.1", t.port), 5)
-                except ConnectionRefusedError:
+                except (ConnectionRefusedError, ConnectionResetError):
                     refused[0] += 1
                     return
                 with s:
@@ -213,7 +213,12 @@ def test_sigterm_under_load_loses_nothing():
                             s.sendall(b"GET /steady HTTP/1.1\r\nHost: test\r\n\r\n")
                             r = reader.response()
                         except OSError as e:
-                            lost.append(f"{e!r} as request {n}")
+                            # The kernel resets who reaches the queue of a listener between the last
+                            # accept and its close: not taken yet, so the same as refused.
+                            if n == 0 and isinstance(e, ConnectionResetError):
+                                refused[0] += 1
+                            else:
+                                lost.append(f"{e!r} as request {n}")
                             return
                         n += 1
                         assert r.status == 200

@@ -171,6 +171,11 @@ static void push_good(void) {
     expect_ack(controller_push(&controller, good_snapshot, true));
 }
 
+static void connect_and_push_good(void) {
+    connect_client();
+    push_good();
+}
+
 // --- the stream ---------------------------------------------------------------------------------
 
 static void hello_says_who_asks(void) {
@@ -191,8 +196,7 @@ static void hello_says_who_asks(void) {
 }
 
 static void a_snapshot_is_applied_and_acknowledged(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     char version[GW_IR_VERSION_CHARS + 1];
     CU_ASSERT(dp_conf_client_is_ready(client));
     CU_ASSERT_EQUAL(leads_to(8080, "/one"), 9001);
@@ -221,8 +225,7 @@ static void an_empty_snapshot_makes_ready(void) {
 }
 
 static void what_is_removed_stops(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     expect_ack(PUSH("rule/default/one/0", NULL));
     CU_ASSERT_EQUAL(leads_to(8080, "/one"), 0);
     json_t *shown = dp_conf_client_dump(client);
@@ -231,8 +234,7 @@ static void what_is_removed_stops(void) {
 }
 
 static void a_reconnect_to_the_same_snapshot_moves_nothing(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     unsigned applied = workers.applied;
     gw_h2link_peer_close(controller.peer, "test");
     json_t *hello = controller_take(&controller, "hello");
@@ -244,8 +246,7 @@ static void a_reconnect_to_the_same_snapshot_moves_nothing(void) {
 }
 
 static void half_a_delta_is_forgotten_on_reconnect(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     char root[GW_IR_VERSION_CHARS + 1];
     memcpy(root, controller_root(&controller), sizeof(root));
     const char *const part[] = {"rule/default/one/0", NULL, NULL};
@@ -262,8 +263,7 @@ static void half_a_delta_is_forgotten_on_reconnect(void) {
 static void what_is_no_message_leads_to_a_new_connection(void) {
     static const char *const texts[] = {"not JSON", "{}", "{\"ack\":\"x\"}",
                                         "{\"delta\":{\"version\":\"x\"}}"};
-    connect_client();
-    push_good();
+    connect_and_push_good();
     for (size_t i = 0; i < GW_ARRAY_LEN(texts); i++) {
         unsigned opened = controller.opened;
         controller_send_text(&controller, texts[i]);
@@ -274,8 +274,7 @@ static void what_is_no_message_leads_to_a_new_connection(void) {
 }
 
 static void a_burst_ends_at_the_newest(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     char last[GW_IR_VERSION_CHARS + 1] = "";
     for (int i = 0; i < 200; i++) {
         char body[128];
@@ -326,8 +325,7 @@ static void files_that_come_later_are_found(void) {
 // A bad rule is refused alone, everything that comes after it is tried.
 static void reload_01(void) {
     const char *bad = "rule/default/bad/0";
-    connect_client();
-    push_good();
+    connect_and_push_good();
     expect_nack(PUSH(bad, RULE_OF("bad", "/bad", BAD_FILTER), "rule/default/two/0",
                      RULE_OF("two", "/two", "")),
                 NAMES(bad), "filters[0]: type 'Nope'");
@@ -340,8 +338,7 @@ static void reload_01(void) {
 }
 
 static void a_refused_resource_keeps_its_last_good_form(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     expect_nack(PUSH("rule/default/one/0", RULE_OF("one", "/new", BAD_FILTER)),
                 NAMES("rule/default/one/0"), "'Nope'");
     CU_ASSERT_EQUAL(leads_to(8080, "/one"), 9001);
@@ -363,8 +360,7 @@ static void a_refused_resource_keeps_its_last_good_form(void) {
 
 static void a_missing_secret_refuses_its_backend_until_it_comes(void) {
     const char *name = "backend/llm/default/m";
-    connect_client();
-    push_good();
+    connect_and_push_good();
     expect_nack(PUSH(name, "{\"type\":\"llm\",\"provider\":\"openai\",\"dialect\":\"chat\","
                            "\"url\":{\"scheme\":\"https\",\"host\":\"api.example.com\",\"port\":"
                            "443,\"path\":\"\"},\"keys\":[{\"secret\":\"secret/default/k/k\","
@@ -386,8 +382,7 @@ static void a_port_in_use_is_tried_again(void) {
 }
 
 static void a_listener_stays_where_the_new_port_is_in_use(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     set_busy_port(8081);
     expect_nack(
         PUSH(LISTENER, LISTENER_ON("8081"), "rule/default/two/0", RULE_OF("two", "/two", "")),
@@ -398,8 +393,7 @@ static void a_listener_stays_where_the_new_port_is_in_use(void) {
 }
 
 static void what_was_refused_is_asked_for_again(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     expect_nack(PUSH("rule/default/bad/0", RULE_OF("bad", "/bad", BAD_FILTER)),
                 NAMES("rule/default/bad/0"), "'Nope'");
     gw_h2link_peer_close(controller.peer, "test");
@@ -421,8 +415,7 @@ static void what_was_refused_is_asked_for_again(void) {
 static void a_restart_serves_the_kept_snapshot(void) {
     struct gw_err err;
     struct stat st;
-    connect_client();
-    push_good();
+    connect_and_push_good();
     expect_nack(PUSH("rule/default/one/0", RULE_OF("one", "/new", BAD_FILTER)),
                 NAMES("rule/default/one/0"), "'Nope'");
     json_t *before = dp_conf_client_dump(client);
@@ -444,8 +437,7 @@ static void a_restart_serves_the_kept_snapshot(void) {
 
 static void a_restart_with_its_controller_moves_nothing(void) {
     struct gw_err err;
-    connect_client();
-    push_good();
+    connect_and_push_good();
     drop_client();
     client = start_client(true, &err);
     CU_ASSERT_PTR_NOT_NULL_FATAL(client);
@@ -456,8 +448,7 @@ static void a_restart_with_its_controller_moves_nothing(void) {
 }
 
 static void the_snapshot_is_kept_while_running(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     for (int i = 0; i < 500 && access(controller.snapshot, F_OK) != 0; i++)
         usleep(10000);
     CU_ASSERT_EQUAL(access(controller.snapshot, F_OK), 0);
@@ -514,8 +505,7 @@ static void expect_set_aside(struct gw_str text) {
 }
 
 static void a_damaged_snapshot_is_set_aside(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     drop_client();
     struct gw_text whole = read_file(controller.snapshot);
     struct gw_text body = damaged(&whole, "9001", "9002");
@@ -557,8 +547,7 @@ static void a_state_folder_that_is_a_file_is_refused(void) {
 // --- what is shown ------------------------------------------------------------------------------
 
 static void secrets_are_not_shown(void) {
-    connect_client();
-    push_good();
+    connect_and_push_good();
     json_t *shown = dp_conf_client_dump(client);
     char *text = json_dumps(shown, 0);
     const json_t *resources = gw_json_get(shown, "resources");
