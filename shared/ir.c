@@ -144,6 +144,7 @@ static const struct gw_field rule_fields[] = {
      .flags = GW_F_REQUIRED,
      .max = 64,
      .elem = &rule_backend_elem},
+    {.name = "llm", .type = GW_F_BOOL},
     {0},
 };
 

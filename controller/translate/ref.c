@@ -157,21 +157,26 @@ static json_t *resolve(struct ctl_translator *t, struct tr_route *r, const struc
     return ref->is_llm ? llm_ref(t, r, ref, refs) : service_ref(t, r, ref, refs);
 }
 
-static bool is_mixed(const struct ctl_object *o, const json_t *list) {
-    bool services = false, llms = false;
+struct ref_kinds {
+    bool services, llms;
+};
+
+static struct ref_kinds kinds_of(const struct ctl_object *o, const json_t *list) {
+    struct ref_kinds k = {false, false};
     for (size_t i = 0; i < json_array_size(list); i++) {
         struct ref ref = read_ref(o, json_array_get(list, i), 0);
-        services = services || ref.is_service;
-        llms = llms || ref.is_llm;
+        k.services = k.services || ref.is_service;
+        k.llms = k.llms || ref.is_llm;
     }
-    return services && llms;
+    return k;
 }
 
 static json_t *backends(struct ctl_translator *t, struct tr_route *r, const struct ctl_object *o,
-                        const json_t *rule, size_t index, struct tr_refs *refs, bool *ret_mixed) {
+                        const json_t *rule, size_t index, struct ref_kinds kinds,
+                        struct tr_refs *refs, bool *ret_mixed) {
     const json_t *from = gw_json_get(rule, "backendRefs");
     json_t *list = json_array();
-    *ret_mixed = is_mixed(o, from);
+    *ret_mixed = kinds.services && kinds.llms;
     for (size_t i = 0; i < json_array_size(from); i++) {
         const json_t *b = json_array_get(from, i);
         struct ref ref = read_ref(o, b, index);
@@ -201,7 +206,9 @@ json_t *tr_rule_body(struct ctl_translator *t, struct tr_route *r, const struct 
     tr_set(body, "matches", tr_rule_matches(rule));
     json_t *filters = tr_rule_filters(rule);
     if (filters) tr_set(body, "filters", filters);
-    tr_set(body, "backends", backends(t, r, o, rule, index, refs, ret_mixed));
+    struct ref_kinds kinds = kinds_of(o, gw_json_get(rule, "backendRefs"));
+    if (kinds.llms && !kinds.services) tr_set(body, "llm", json_true());
+    tr_set(body, "backends", backends(t, r, o, rule, index, kinds, refs, ret_mixed));
     t->rules_translated++;
     return body;
 }

@@ -65,9 +65,10 @@ static enum gw_rc compile_backends(struct dp_compile *c, const json_t *list, str
         if (backends[i].backend && backends[i].backend->llm) llm_n++;
         if (backends[i].backend && backends[i].backend->endpoints) service_n++;
     }
-    if (llm_n && service_n)
-        return gw_err_set(err, GW_ERR_INPUT, 0, "backends: Services and LLMBackends in one rule");
-    r->is_llm = llm_n > 0;
+    if (r->is_llm ? service_n : llm_n)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "backends: a rule of %s has a backend of the other type",
+                          r->is_llm ? "LLMBackends" : "Services");
     r->backends = backends;
     r->backends_n = (unsigned)n;
     if (n > 1) r->turns = make_turns(c, r->backends_n);
@@ -77,6 +78,7 @@ static enum gw_rc compile_backends(struct dp_compile *c, const json_t *list, str
 enum gw_rc dp_compile_rule(struct dp_compile *c, struct gw_str name, const json_t *body,
                            struct dp_rule_build *ret, struct gw_err *err) {
     struct dp_rule *r = gw_arena_zalloc(c->arena, sizeof(*r));
+    r->is_llm = gw_json_bool(body, "llm", false);
     r->name = gw_arena_dup(c->arena, name);
     r->route = gw_arena_dup(c->arena, gw_json_str(body, "route"));
     r->index = (unsigned)gw_json_int(body, "index", 0);

@@ -104,9 +104,10 @@ static enum gw_rc look(struct dp_llm_call *c, struct gw_str data, bool *ret_drop
         return GW_OK; // no JSON: not ours to judge
     dp_llm_usage_take(c);
     if (is_set(&an[DP_LLM_AN_ERROR])) return provider_error(c, err);
-    if (an[DP_LLM_AN_CONTENT].count && an[DP_LLM_AN_CONTENT].type == GW_JT_STRING) {
+    uint64_t quotes = 2 * an[DP_LLM_AN_CONTENT].count;
+    if (an[DP_LLM_AN_CONTENT].type == GW_JT_STRING && an[DP_LLM_AN_CONTENT].bytes > quotes) {
         c->content_events++;
-        c->content_bytes += an[DP_LLM_AN_CONTENT].bytes - 2;
+        c->content_bytes += an[DP_LLM_AN_CONTENT].bytes - quotes;
     }
     if (an[DP_LLM_AN_FINISH].count && an[DP_LLM_AN_FINISH].type == GW_JT_STRING)
         c->seen_finish = true;
@@ -130,7 +131,11 @@ static enum gw_rc sse_event(struct dp_llm_call *c, const struct dp_sse_event *ev
         if (rc == GW_OK && (c->seen_end || has_choices(c))) commit(c, out);
     }
     if (rc != GW_OK && !c->committed) return rc; // it becomes a status
-    if (!drop) pass(ev->raw, owner, in, c->committed ? out : &c->held);
+    // Where the LF of its last CRLF came late, it goes with the event that it belongs to.
+    if (c->dropped && !ev->data.ptr && gw_str_eq(ev->raw, GW_STR("\n"))) drop = true;
+    c->dropped = drop;
+    // What is held is copied: a read that brought a few bytes would be held as a whole.
+    if (!drop) pass(ev->raw, c->committed ? owner : NULL, in, c->committed ? out : &c->held);
     if (c->held.bytes > DP_LLM_HELD_BYTES_MAX) commit(c, out);
     c->told = rc != GW_OK;
     return rc;

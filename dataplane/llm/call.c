@@ -122,10 +122,12 @@ static unsigned with_default(const struct dp_rule *rule, struct candidate *list)
     return n;
 }
 
-static bool has_invalid_share(const struct dp_rule *rule) {
+// The models of a backend that cannot be resolved are not offered; only where nothing else is left
+// is the route itself broken.
+static bool is_all_invalid(const struct dp_rule *rule) {
     for (unsigned i = 0; i < rule->backends_n; i++)
-        if (!rule->backends[i].backend && rule->backends[i].weight) return true;
-    return false;
+        if (rule->backends[i].backend) return false;
+    return rule->backends_n > 0;
 }
 
 enum gw_rc dp_llm_call_plan(struct dp_llm_call *c, const struct dp_rule *rule, uint64_t random,
@@ -135,12 +137,11 @@ enum gw_rc dp_llm_call_plan(struct dp_llm_call *c, const struct dp_rule *rule, u
     *ret_code = "invalid_request";
     GW_TRY(read_request(c, err));
     unsigned n = c->model.len ? candidates(c, rule, list) : with_default(rule, list);
-    if (n == 0 && rule->backends_n && has_invalid_share(rule)) {
+    if (is_all_invalid(rule)) {
         *ret_code = "invalid_backend";
         return gw_err_set(err, GW_ERR_INTERNAL, 500,
-                          "a backend of this route cannot be resolved, and no other takes model "
-                          "'" GW_STR_FMT "'",
-                          GW_STR_ARG(c->model));
+                          "no backend of this route can be resolved (" GW_STR_FMT ")",
+                          GW_STR_ARG(rule->backends[0].invalid));
     }
     if (n == 0 && !c->model.len) return gw_err_set(err, GW_ERR_INPUT, 400, "'model' is missing");
     const struct candidate *pick = n ? turn(list, n, random) : NULL;

@@ -40,6 +40,7 @@ struct dp_llm_call {
     char message[DP_LLM_MESSAGE_CHARS];
     struct gw_buf held; // events before the first content
     bool committed;
+    bool dropped;      // the last event was not for the client
     bool scan_off;     // not JSON after all: passed on unread
     bool seen_end;     // the dialect's own end of a stream
     bool seen_finish;  // a choice said why it ended

@@ -23,7 +23,7 @@ const struct dp_llm_dialect *dp_llm_call_dialect(const struct dp_llm_call *c);
 // occurs twice.
 enum gw_rc dp_llm_call_scan(struct dp_llm_call *c, struct gw_str bytes, struct gw_err *err);
 // The whole body was seen. Picks among the rule's backends (API: "Which backend answers a model");
-// *ret_code is a stable word. An invalid backend that only would take the model: 500.
+// *ret_code is a stable word. No backend of the rule can be resolved: 500.
 enum gw_rc dp_llm_call_plan(struct dp_llm_call *c, const struct dp_rule *rule, uint64_t random,
                             const struct dp_backend **ret_backend, const char **ret_code,
                             struct gw_err *err);

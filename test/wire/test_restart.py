@@ -300,7 +300,8 @@ def test_secret_whose_variable_is_not_set(env):
         assert [m["id"] for m in t.get("/v1/models").json()["data"]] == ["demo-large"]
         assert t.chat(ask("demo-large")).status == 200
         r = t.chat(ask("demo-small"))
-        assert (r.status, r.json()["error"]["code"]) == (500, "invalid_backend")
+        assert (r.status, r.json()["error"]["code"]) == (404, "model_not_found")
         # Alone in its rule it answers as every reference that does not resolve.
         t.write("main.yaml", models("demo"))
         wait_for("500", lambda: t.chat(ask("demo-small")).status == 500)
+        assert t.chat(ask("demo-small")).json()["error"]["code"] == "invalid_backend"

@@ -104,7 +104,7 @@ static void each_refusal_names_its_reason(void) {
          "," MATCH_ALL
          ",\"backends\":[{\"backend\":\"backend/service/default/web/80\",\"weight\":1},"
          "{\"backend\":\"backend/llm/default/good\",\"weight\":1}]}",
-         "backends: Services and LLMBackends in one rule"},
+         "backends: a rule of Services has a backend of the other type"},
         {"backend/llm/default/m", LLM_HEAD "\"provider\":\"nope\",\"dialect\":\"chat\"}",
          "provider: 'nope' is not known to this data plane"},
         {"backend/llm/default/m", LLM_HEAD "\"provider\":\"openai\",\"dialect\":\"nope\"}",
@@ -341,7 +341,8 @@ static void a_model_backend_in_full(void) {
         "\"http\",\"host\":\"::1\",\"port\":80,\"path\":\"/\"},\"passthrough\":true}");
     put(LISTENER, LISTENER_BODY);
     put("rule/default/r/0", RULE_HEAD("r", "0") ATTACH
-        "," MATCH_ALL ",\"backends\":[{\"backend\":\"backend/llm/default/m\",\"weight\":1},"
+        "," MATCH_ALL
+        ",\"llm\":true,\"backends\":[{\"backend\":\"backend/llm/default/m\",\"weight\":1},"
         "{\"backend\":\"backend/llm/default/n\",\"weight\":1}]}");
     struct dp_conf *c = compile();
     const struct dp_rule *r = match(c, 8080, "x", "/");
