@@ -58,6 +58,8 @@ static void compile_rule_backend(struct dp_compile *c, const json_t *spec,
 static enum gw_rc compile_backends(struct dp_compile *c, const json_t *list, struct dp_rule *r,
                                    struct gw_err *err) {
     size_t n = json_array_size(list), llm_n = 0, service_n = 0;
+    if (n > DP_RULE_BACKENDS_MAX)
+        return gw_err_set(err, GW_ERR_LIMIT, 0, "backends: over %d", DP_RULE_BACKENDS_MAX);
     struct dp_rule_backend *backends = gw_arena_alloc(c->arena, (n + 1) * sizeof(*backends));
     for (size_t i = 0; i < n; i++) {
         compile_rule_backend(c, json_array_get(list, i), &backends[i]);

@@ -59,6 +59,8 @@ struct dp_backend {
     const struct dp_backend_llm *llm;     // or this
 };
 
+#define DP_RULE_BACKENDS_MAX 64
+
 // A rule's backendRef; backend NULL: invalid, answers 500 for its share.
 struct dp_rule_backend {
     const struct dp_backend *backend;

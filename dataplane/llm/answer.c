@@ -201,6 +201,7 @@ static void tell(struct dp_llm_call *c, struct gw_buf *out, const char *text) {
 
 static enum gw_rc end_stream(struct dp_llm_call *c, bool clean, struct gw_buf *out,
                              bool *ret_explicit, struct gw_err *err) {
+    if (c->inflate && !dp_llm_inflate_is_done(c->inflate)) clean = false;
     bool whole = !c->failed && (c->seen_end || (clean && c->seen_finish));
     if (whole) {
         struct gw_str rest = dp_sse_rest(&c->sse);

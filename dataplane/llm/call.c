@@ -91,20 +91,18 @@ static const struct candidate *turn(const struct candidate *list, unsigned n, ui
     return NULL;
 }
 
-#define CANDIDATES_MAX 64
-
 // Backends that name the model; else those that take any.
 static unsigned candidates(const struct dp_llm_call *c, const struct dp_rule *rule,
                            struct candidate *list) {
     unsigned n = 0;
-    for (unsigned i = 0; i < rule->backends_n && n < CANDIDATES_MAX; i++) {
+    for (unsigned i = 0; i < rule->backends_n; i++) {
         const struct dp_rule_backend *b = &rule->backends[i];
         struct gw_str to;
         if (b->backend && dp_llm_backend_takes(b->backend->llm, c->model, &to))
             list[n++] = (struct candidate){b, to};
     }
     if (n) return n;
-    for (unsigned i = 0; i < rule->backends_n && n < CANDIDATES_MAX; i++) {
+    for (unsigned i = 0; i < rule->backends_n; i++) {
         const struct dp_rule_backend *b = &rule->backends[i];
         if (b->backend && !b->backend->llm->allow_given)
             list[n++] = (struct candidate){b, c->model};
@@ -114,7 +112,7 @@ static unsigned candidates(const struct dp_llm_call *c, const struct dp_rule *ru
 
 static unsigned with_default(const struct dp_rule *rule, struct candidate *list) {
     unsigned n = 0;
-    for (unsigned i = 0; i < rule->backends_n && n < CANDIDATES_MAX; i++) {
+    for (unsigned i = 0; i < rule->backends_n; i++) {
         const struct dp_rule_backend *b = &rule->backends[i];
         if (b->backend && b->backend->llm->model_default.len)
             list[n++] = (struct candidate){b, b->backend->llm->model_default};
@@ -133,7 +131,7 @@ static bool is_all_invalid(const struct dp_rule *rule) {
 enum gw_rc dp_llm_call_plan(struct dp_llm_call *c, const struct dp_rule *rule, uint64_t random,
                             const struct dp_backend **ret_backend, const char **ret_code,
                             struct gw_err *err) {
-    struct candidate list[CANDIDATES_MAX];
+    struct candidate list[DP_RULE_BACKENDS_MAX];
     *ret_code = "invalid_request";
     GW_TRY(read_request(c, err));
     unsigned n = c->model.len ? candidates(c, rule, list) : with_default(rule, list);
@@ -242,7 +240,7 @@ static const struct dp_llm_key *pick_key(const struct dp_backend_llm *b, uint64_
 }
 
 // The caller's credentials are for us, unless the backend passes them through.
-static const char *const credential_fields[] = {"x-api-key", "api-key", "x-goog-api-key"};
+static const char *const credential_fields[] = {"x-api-key", "api-key", "x-goog-api-key", "cookie"};
 
 static enum gw_rc set_credentials(struct dp_llm_call *c, struct dp_head *head, uint64_t random) {
     const struct dp_backend_llm *b = c->backend->llm;

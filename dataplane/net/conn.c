@@ -14,7 +14,7 @@
 #define TLS_RECORD_BYTES 16384
 
 static uint32_t interest(const struct dp_conn *c) {
-    uint32_t ev = c->reading ? EPOLLIN : 0;
+    uint32_t ev = c->reading ? EPOLLIN : c->watching ? EPOLLRDHUP : 0;
     if (c->out.bytes || c->tls_want_write) ev |= EPOLLOUT;
     return ev;
 }
@@ -40,7 +40,7 @@ static void on_io(struct gw_io *io, uint32_t events) {
     }
     if (c->reading && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
         c->ops->on_readable(c);
-    else if (events & (EPOLLERR | EPOLLHUP))
+    else if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
         c->ops->on_error(c);
 }
 
@@ -87,6 +87,7 @@ enum gw_rc dp_conn_read(struct dp_conn *c, struct gw_slab *slab, size_t *ret_n,
             c->tls_want_write = true;
             gw_io_mod(c->loop, &c->io, interest(c));
         }
+        c->reset = c->reset || (rc != GW_OK && rc != GW_AGAIN && rc != GW_EOF);
         return rc;
     }
     for (;;) {
@@ -99,13 +100,22 @@ enum gw_rc dp_conn_read(struct dp_conn *c, struct gw_slab *slab, size_t *ret_n,
         if (n == 0) return GW_EOF;
         if (errno == EINTR) continue;
         if (errno == EAGAIN) return GW_AGAIN;
+        c->reset = true;
         return gw_err_set(err, GW_ERR_UPSTREAM, 502, "connection lost: %s", strerror(errno));
     }
 }
 
 void dp_conn_set_reading(struct dp_conn *c, bool on) {
-    if (c->reading == on || !dp_conn_is_open(c)) return;
+    if ((c->reading == on && !c->watching) || !dp_conn_is_open(c)) return;
     c->reading = on;
+    c->watching = false;
+    gw_io_mod(c->loop, &c->io, interest(c));
+}
+
+void dp_conn_watch(struct dp_conn *c) {
+    if (!dp_conn_is_open(c)) return;
+    c->reading = false;
+    c->watching = true;
     gw_io_mod(c->loop, &c->io, interest(c));
 }
 
@@ -119,6 +129,8 @@ enum gw_rc dp_conn_peek(struct dp_conn *c) {
 
 static enum gw_rc broken(struct dp_conn *c, struct gw_err *err) {
     c->failed = true;
+    // Told once, to whoever asks first. EPIPE is a peer that ended its side before.
+    if (errno == ECONNRESET) c->reset = true;
     return gw_err_set(err, GW_ERR_UPSTREAM, 502, "connection lost while sending: %s",
                       strerror(errno));
 }

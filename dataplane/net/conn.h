@@ -30,9 +30,11 @@ struct dp_conn {
     struct gw_buf batch; // pushed, not yet offered to the kernel; may borrow static bytes
     struct gw_buf out;   // the kernel did not take these yet
     bool reading;        // wants on_readable
+    bool watching;       // does not read, but wants on_error where the peer closes its side
     bool throttled;      // the owner stopped feeding; on_drained is owed
     bool tls_want_write;
     bool failed;
+    bool reset; // the peer broke off: no end of a message can be taken from that
 };
 
 // Takes fd (non-blocking). Registers for reading.
@@ -51,6 +53,9 @@ static inline bool dp_conn_is_open(const struct dp_conn *c) {
 enum gw_rc dp_conn_read(struct dp_conn *c, struct gw_slab *slab, size_t *ret_n, struct gw_err *err)
     GW_MUST_USE;
 void dp_conn_set_reading(struct dp_conn *c, bool on);
+// Bytes wait whose turn has not come: reads nothing until dp_conn_set_reading, but on_error tells
+// of a peer that closes its side.
+void dp_conn_watch(struct dp_conn *c);
 // A peek for a connection that has nothing to say now: GW_EOF where the peer closed, GW_OK where
 // bytes wait, GW_AGAIN where nothing does.
 enum gw_rc dp_conn_peek(struct dp_conn *c) GW_MUST_USE;

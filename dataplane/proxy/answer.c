@@ -70,8 +70,7 @@ static bool take_rest_of_body(struct dp_req *r) {
 void dp_answer_send(struct dp_req *r) {
     struct dp_conn *c = &r->client->conn;
     struct gw_err err;
-    bool keep = r->head && r->head->keep_alive && !r->worker->draining && take_rest_of_body(r) &&
-                r->status != 408;
+    bool keep = r->keep_alive && !r->worker->draining && take_rest_of_body(r) && r->status != 408;
     bool no_body = r->head && r->head->method == DP_METHOD_HEAD;
     struct gw_str head = head_text(r, keep);
     dp_conn_push(c, NULL, head);

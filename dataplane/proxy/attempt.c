@@ -7,6 +7,7 @@
 #include "dataplane/upstream/balance.h"
 
 #define UP_READS_PER_TURN 8
+#define UP_REST_BYTES_MAX (1 << 20) // of a broken connection whose client is slow
 
 static int64_t first_byte_ms(const struct dp_req *r) {
     if (r->llm && r->backend->llm->timeouts.first_token_ms >= 0)
@@ -59,32 +60,40 @@ static void take_head(struct dp_req *r) {
     dp_req_wake(r, DP_WAKE_ANSWER);
 }
 
-static void on_up_readable(struct dp_conn *conn) {
-    struct dp_upconn *up = (struct dp_upconn *)conn;
-    struct dp_req *r = up->user;
-    bool more = true;
-    for (int i = 0; i < UP_READS_PER_TURN && more; i++) {
-        struct gw_slab *slab = gw_slab_get();
-        size_t n = 0;
-        struct gw_err err;
-        enum gw_rc rc = dp_conn_read(conn, slab, &n, &err);
-        if (rc == GW_OK) gw_buf_push(&r->up_in, slab, slab->data, n);
-        // TLS keeps bytes that epoll does not know of.
-        more = n == GW_SLAB_BYTES || (rc == GW_OK && conn->tls);
-        gw_slab_unref(slab);
-        if (rc == GW_AGAIN) break;
-        if (rc != GW_OK) {
-            r->up_eof = true;
-            if (rc != GW_EOF) conn->failed = true;
-            dp_conn_set_reading(conn, false);
-            break;
-        }
-        if (r->up_in.bytes >= DP_CONN_QUEUE_HIGH) break;
-    }
+// r may be gone afterwards.
+static void take(struct dp_req *r) {
     if (r->answer)
         dp_answer_pump(r);
     else
         take_head(r);
+}
+
+// True where more is probably there. A broken connection is closed at once: epoll would report it
+// in every turn, for as long as the client is slow.
+static bool read_once(struct dp_req *r, struct dp_conn *conn) {
+    struct gw_slab *slab = gw_slab_get();
+    size_t n = 0;
+    struct gw_err err;
+    enum gw_rc rc = dp_conn_read(conn, slab, &n, &err);
+    if (rc == GW_OK) gw_buf_push(&r->up_in, slab, slab->data, n);
+    gw_slab_unref(slab);
+    if (rc == GW_OK) return n == GW_SLAB_BYTES || conn->tls; // which keeps bytes of its own
+    if (rc == GW_AGAIN) return false;
+    r->up_eof = true;
+    if (rc == GW_EOF)
+        dp_conn_set_reading(conn, false);
+    else
+        dp_conn_close(conn);
+    return false;
+}
+
+static void on_up_readable(struct dp_conn *conn) {
+    struct dp_upconn *up = (struct dp_upconn *)conn;
+    struct dp_req *r = up->user;
+    bool more = true;
+    for (int i = 0; i < UP_READS_PER_TURN && more && r->up_in.bytes < DP_CONN_QUEUE_HIGH; i++)
+        more = read_once(r, conn);
+    take(r);
 }
 
 static void on_up_drained(struct dp_conn *conn) {
@@ -92,21 +101,33 @@ static void on_up_drained(struct dp_conn *conn) {
     dp_body_pump(r);
 }
 
+// The client is slow, and the upstream's connection broke: what the kernel still has of it is taken
+// now, for the descriptor cannot stay.
+static void read_rest(struct dp_req *r, struct dp_conn *conn) {
+    size_t before;
+    do {
+        before = r->up_in.bytes;
+        if (!r->up_eof) (void)read_once(r, conn);
+    } while (r->up_in.bytes > before && before < UP_REST_BYTES_MAX);
+    if (!r->up_eof) conn->reset = true;
+    r->up_eof = true;
+    dp_conn_close(conn);
+}
+
 static void on_up_error(struct dp_conn *conn) {
     struct dp_req *r = ((struct dp_upconn *)conn)->user;
     // What the upstream said before it broke off may still be there: reading finds out.
     r->up_send_failed = true;
-    if (!r->body_done) r->body_mode = DP_BODY_DROP;
+    if (!r->body_done) {
+        r->body_mode = DP_BODY_DROP;
+        dp_conn_set_reading(&r->client->conn, true);
+    }
     if (conn->reading) {
         on_up_readable(conn);
         return;
     }
-    conn->failed = true;
-    r->up_eof = true;
-    if (r->answer)
-        dp_answer_pump(r);
-    else
-        take_head(r);
+    read_rest(r, conn);
+    take(r);
 }
 const struct dp_conn_ops dp_upstream_ops = {on_up_readable, on_up_drained, on_up_error};
 
@@ -180,7 +201,8 @@ static enum gw_rc try_once(struct dp_req *r, bool fresh, bool *ret_again) {
     dp_balance_begin(r->endpoint);
     enum gw_rc rc = get_connection(r, fresh, &pooled);
     if (rc != GW_OK) {
-        *ret_again = rc == GW_ERR_UPSTREAM || rc == GW_ERR_TIMEOUT;
+        // Still connecting: it was the request's own time that ended.
+        *ret_again = !r->connecting && (rc == GW_ERR_UPSTREAM || rc == GW_ERR_TIMEOUT);
         return rc;
     }
     gw_metric_add(r->endpoint->requests, 1);
@@ -218,7 +240,6 @@ enum gw_rc dp_step_upstream(struct dp_req *r) {
     struct dp_endpoint *avoid = NULL;
     bool fresh = false, again = false;
     enum gw_rc rc;
-    r->keep_alive = r->head->keep_alive;
     r->replayable = is_replayable(r);
     GW_TRY(dp_req_forwarded(r));
     do {

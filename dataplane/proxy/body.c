@@ -144,14 +144,18 @@ void dp_body_pump(struct dp_req *r) {
         bad_body(r);
         return;
     }
+    struct dp_client *c = r->client;
+    int64_t stream_ms = r->worker->settings->stream_ms;
     if (r->body_done) {
-        if (r->stage == DP_STAGE_DECIDE) dp_req_wake(r, DP_WAKE_BODY);
+        dp_conn_set_reading(&c->conn, true); // to notice a client that leaves
+        if (r->stage == DP_STAGE_DECIDE)
+            dp_req_wake(r, DP_WAKE_BODY);
+        else
+            dp_client_arm(c, DP_DEADLINE_STREAM, stream_ms);
         return;
     }
     // The upstream is full: its on_drained comes back here, and meanwhile nothing is read.
-    dp_conn_set_reading(&r->client->conn, rc == GW_OK);
-    if (rc == GW_OK) {
-        say_continue(r);
-        dp_client_arm(r->client, DP_DEADLINE_BODY, r->worker->settings->stream_ms);
-    }
+    dp_conn_set_reading(&c->conn, rc == GW_OK);
+    if (rc == GW_OK) say_continue(r);
+    dp_client_arm(c, rc == GW_OK ? DP_DEADLINE_BODY : DP_DEADLINE_STREAM, stream_ms);
 }

@@ -21,7 +21,10 @@ static void free_later(void *arg) {
 void dp_client_destroy(struct dp_client *c) {
     struct dp_worker *w = c->worker;
     GW_ASSERT(c->req == NULL);
-    dp_conn_close(&c->conn);
+    if (dp_conn_is_flushed(&c->conn))
+        dp_conn_close(&c->conn);
+    else // an answer may end with the connection: a part of it must not
+        dp_conn_abort(&c->conn);
     gw_timer_cancel(w->loop, &c->timer);
     dp_h1_decoder_fini(&c->decoder);
     gw_buf_fini(&c->in);
@@ -35,7 +38,8 @@ void dp_client_destroy(struct dp_client *c) {
 void dp_client_arm(struct dp_client *c, enum dp_deadline what, int64_t ms) {
     int64_t left_ms = INT64_MAX;
     if (c->req && c->req->deadline_us) {
-        left_ms = (c->req->deadline_us - gw_loop_now_us(c->worker->loop)) / 1000;
+        // Rounded up: when it fires, the time must be over.
+        left_ms = (c->req->deadline_us - gw_loop_now_us(c->worker->loop)) / 1000 + 1;
         if (left_ms < 1) left_ms = 1;
     }
     c->deadline = what;
@@ -65,7 +69,10 @@ static void linger_read(struct dp_client *c) {
     gw_slab_unref(slab);
     c->lingered += n;
     if (rc == GW_AGAIN || (rc == GW_OK && c->lingered < DP_LINGER_BYTES_MAX)) return;
-    dp_client_destroy(c);
+    if ((rc == GW_OK || rc == GW_EOF) && !dp_conn_is_flushed(&c->conn))
+        dp_conn_set_reading(&c->conn, false); // on_drained goes on
+    else
+        dp_client_destroy(c);
 }
 
 // Reads what there is; *ret_more tells that the socket may hold more.
@@ -91,6 +98,7 @@ static void left(struct dp_client *c) {
         return;
     }
     if (c->req) { // in the middle of a head: nothing to answer, nobody to read it
+        dp_req_identify(c->req);
         gw_err_set(&c->req->err, GW_CANCELLED, 0, "the client closed in the middle of a head");
         dp_req_finish(c->req, false);
         return;
@@ -110,7 +118,7 @@ static void on_readable(struct dp_conn *conn) {
         if (dp_conn_peek(conn) == GW_EOF)
             left(c);
         else
-            dp_conn_set_reading(conn, false);
+            dp_conn_watch(conn);
         return;
     }
     bool more = true;
@@ -118,6 +126,10 @@ static void on_readable(struct dp_conn *conn) {
         struct gw_err err;
         enum gw_rc rc = read_in(c, &more, &err);
         if (rc == GW_AGAIN) break;
+        if (rc == GW_EOF && !c->req && !dp_conn_is_flushed(conn)) { // it still takes answers
+            linger(c);
+            return;
+        }
         if (rc != GW_OK) {
             left(c);
             return;
@@ -180,7 +192,12 @@ static void on_timer(struct gw_timer *t) {
 // Decodes until a head is complete, then hands the request over. True: there may be more to do.
 static bool next_head(struct dp_client *c) {
     if (!c->req) {
-        if (c->in.bytes == 0 || dp_conn_is_full(&c->conn)) return false;
+        if (c->in.bytes == 0) return false;
+        if (dp_conn_is_full(&c->conn)) { // answers that nobody takes: on_drained goes on
+            dp_conn_set_reading(&c->conn, false);
+            return false;
+        }
+        dp_conn_set_reading(&c->conn, true);
         c->req = dp_req_new(c);
         dp_h1_decoder_start(&c->decoder, &c->req->arena, false);
     }
@@ -202,7 +219,8 @@ static bool next_head(struct dp_client *c) {
         return false;
     }
     r->head = ev.head;
-    r->head->keep_alive = r->head->keep_alive && !c->worker->draining;
+    r->keep_alive = r->head->keep_alive && !c->worker->draining;
+    dp_client_arm(c, DP_DEADLINE_NONE, 0); // the connection's time is not the request's
     dp_req_identify(r);
     dp_req_begin(r);
     return true;
@@ -232,7 +250,7 @@ void dp_client_next(struct dp_client *c, enum dp_client_next next) {
         dp_client_arm(c, DP_DEADLINE_IDLE, w->settings->idle_ms);
         dp_conn_set_reading(&c->conn, true);
         if (c->in.bytes) process(c);
-    } else if (next != DP_CLIENT_LINGER && c->in.bytes == 0 && dp_conn_is_flushed(&c->conn)) {
+    } else if (next == DP_CLIENT_CLOSE && c->in.bytes == 0 && dp_conn_is_flushed(&c->conn)) {
         dp_client_destroy(c);
     } else {
         linger(c);

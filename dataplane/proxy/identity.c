@@ -39,8 +39,10 @@ void dp_req_identify(struct dp_req *r) {
 // "a, b": what earlier proxies said is kept, the peer that we see is added.
 static enum gw_rc add_forwarded_for(struct dp_req *r) {
     struct dp_fields *f = &r->head->fields;
-    struct dp_field *old = dp_fields_find(f, DP_F_X_FORWARDED_FOR);
+    struct dp_field *old = NULL; // the last one: lines are read in their order
     struct gw_str peer = gw_str_of(r->client->peer);
+    for (unsigned i = 0; i < f->len; i++)
+        if (f->ptr[i].id == DP_F_X_FORWARDED_FOR) old = &f->ptr[i];
     if (!old) return dp_fields_add(f, &r->arena, GW_STR("x-forwarded-for"), peer);
     struct gw_str both = gw_arena_printf(&r->arena, GW_STR_FMT ", " GW_STR_FMT,
                                          GW_STR_ARG(old->value), GW_STR_ARG(peer));
@@ -54,11 +56,8 @@ enum gw_rc dp_req_forwarded(struct dp_req *r) {
     enum gw_rc rc = add_forwarded_for(r);
     dp_fields_remove_id(f, DP_F_X_FORWARDED_PROTO);
     if (rc == GW_OK) rc = dp_fields_add(f, &r->arena, GW_STR("x-forwarded-proto"), GW_STR("http"));
-    struct dp_field *id = dp_fields_find(f, DP_F_X_REQUEST_ID);
-    if (id)
-        id->value = r->request_id;
-    else if (rc == GW_OK)
-        rc = dp_fields_add(f, &r->arena, GW_STR("x-request-id"), r->request_id);
+    dp_fields_remove_id(f, DP_F_X_REQUEST_ID);
+    if (rc == GW_OK) rc = dp_fields_add(f, &r->arena, GW_STR("x-request-id"), r->request_id);
     if (rc != GW_OK)
         return dp_req_fail(r, rc, 431, "head_too_large", "the head of the request is too large");
     return GW_OK;

@@ -3,13 +3,11 @@
 // weights; a model request's body is read first, because its model decides.
 #include "dataplane/proxy/req.h"
 
-#define TURN_BACKENDS_MAX 64
-
 static enum gw_rc pick_service(struct dp_req *r) {
     const struct dp_rule *rule = r->rule;
     unsigned i = 0;
     if (rule->backends_n > 1) {
-        unsigned weights[TURN_BACKENDS_MAX];
+        unsigned weights[DP_RULE_BACKENDS_MAX];
         for (unsigned k = 0; k < rule->backends_n; k++)
             weights[k] = rule->backends[k].weight;
         i = dp_balance_turn(rule->turns[r->worker->index].current, weights, rule->backends_n);
@@ -100,6 +98,7 @@ static enum gw_rc plan_model(struct dp_req *r) {
     if (rc != GW_OK) r->code = "internal";
     int64_t whole_ms = r->backend->llm->timeouts.request_ms;
     if (whole_ms >= 0) r->deadline_us = whole_ms ? r->start_us + whole_ms * 1000 : 0;
+    dp_client_arm(r->client, DP_DEADLINE_NONE, 0);
     return rc;
 }
 

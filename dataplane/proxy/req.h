@@ -97,7 +97,7 @@ struct dp_req {
     struct dp_connect *connecting;
     struct dp_upconn *up;
     struct gw_buf up_in; // read from the upstream, not decoded yet
-    bool up_eof, up_send_failed, up_sent_all;
+    bool up_eof, up_send_failed;
     bool up_chunked; // the request's body goes out in chunks
     bool replayable; // nothing is lost by sending it once more
     unsigned attempts;

@@ -100,6 +100,13 @@ static enum taken take_data(struct dp_req *r, const struct dp_ev *ev, struct gw_
     return rc == GW_OK ? TAKEN_ALL : TAKEN_CUT;
 }
 
+// The upstream's connection is over. Where that is the end of the answer, only an orderly one is.
+static enum gw_rc take_eof(struct dp_req *r, struct dp_ev *ev) {
+    enum gw_rc rc = dp_h1_decode_eof(&r->up->decoder, ev, &r->err);
+    if (rc != GW_OK || !r->up->conn.reset) return rc;
+    return gw_err_set(&r->err, GW_ERR_UPSTREAM, 502, "the upstream broke off in the answer");
+}
+
 // Decodes what is there into data.
 static enum taken take(struct dp_req *r, struct gw_buf *data, struct dp_fields **trailers) {
     for (;;) {
@@ -108,7 +115,7 @@ static enum taken take(struct dp_req *r, struct gw_buf *data, struct dp_fields *
         if (r->client->conn.out.bytes + data->bytes >= DP_CONN_QUEUE_HIGH) return TAKEN_FULL;
         enum gw_rc rc = dp_next_event(&r->up->decoder, &r->up_in, &ev, &owner, &r->err);
         if (rc == GW_AGAIN && !r->up_eof) return TAKEN_ALL;
-        if (rc == GW_AGAIN) rc = dp_h1_decode_eof(&r->up->decoder, &ev, &r->err);
+        if (rc == GW_AGAIN) rc = take_eof(r, &ev);
         if (rc != GW_OK) return TAKEN_CUT;
         if (ev.type == DP_EV_DATA && take_data(r, &ev, owner, data) == TAKEN_CUT) return TAKEN_CUT;
         if (ev.type == DP_EV_TRAILERS) *trailers = ev.trailers;
@@ -124,7 +131,10 @@ static enum taken end_model(struct dp_req *r, enum taken t, struct gw_buf *data)
     bool told = false;
     struct gw_err err;
     enum gw_rc rc = dp_llm_answer_end(r->llm, t == TAKEN_END, data, &told, &err);
-    if (rc == GW_OK) return t;
+    if (rc == GW_OK) { // whole by its own end, also where the connection broke behind that
+        r->err.text[0] = 0;
+        return TAKEN_END;
+    }
     if (!r->err.text[0]) r->err = err;
     return told ? TAKEN_END : TAKEN_CUT;
 }

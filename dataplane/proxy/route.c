@@ -10,7 +10,7 @@ enum gw_rc dp_step_route(struct dp_req *r) {
         return dp_req_fail(r, GW_ERR_INPUT, 501, "not_implemented", "CONNECT is not supported");
     if (!port) {
         // The listener is gone; the connection outlived it.
-        r->head->keep_alive = false;
+        r->keep_alive = false;
         return dp_req_fail(r, GW_ERR_INPUT, 404, "no_listener",
                            "no listener serves this port any more");
     }

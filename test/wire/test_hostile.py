@@ -113,12 +113,12 @@ class Upstream:
         self.listener.close()
 
 
-def yaml(port):
+def yaml(port, timeouts="{}"):
     llm = f"""
 apiVersion: kgateway.dev/v1alpha1
 kind: LLMBackend
 metadata: {{name: model}}
-spec: {{provider: custom, dialect: chat, baseURL: "http://127.0.0.1:{port}/v1"}}
+spec: {{provider: custom, dialect: chat, baseURL: "http://127.0.0.1:{port}/v1", timeouts: {timeouts}}}
 """
     return docs(GATEWAY, service("web"), service("bad"), llm, route("all", """
   - matches: [{path: {type: PathPrefix, value: /bad}}]
@@ -416,7 +416,8 @@ def test_time_of_the_connection_is_not_that_of_a_request():
         s.setblocking(False)
         s.connect_ex(listener.getsockname())
     try:
-        with Stack(yaml(1), endpoints={"default/bad": "127.0.0.1:%d" % listener.getsockname()[1]},
+        port = listener.getsockname()[1]
+        with Stack(yaml(port, "{request: 1s}"), endpoints={"default/bad": f"127.0.0.1:{port}"},
                    dp_args=["--timeout-head", "1s", "--timeout-connect", "2s", "--timeout-request",
                             "3s"]) as stack, stack.connect() as s:
             time.sleep(0.5)
@@ -425,6 +426,9 @@ def test_time_of_the_connection_is_not_that_of_a_request():
             r = read_response(s)
             assert r.status == 504, r.body
             assert 2.5 < time.monotonic() - begin < 4
+            begin = time.monotonic()
+            assert stack.chat({"model": "m", "messages": []}).status == 504
+            assert 0.8 < time.monotonic() - begin < 1.8
     finally:
         for s in (listener, *fillers):
             s.close()

@@ -115,8 +115,11 @@ static void damage_is_found(void) {
             in.ptr[at] ^= 0x40;
             tell_unpacked((void *)(uintptr_t)codings[i].coding, &piece, 1, &told);
             in.ptr[at] ^= 0x40;
-            // Raw deflate has no sum, and gzip's head has bytes that say nothing of the text.
-            bool is_told = codings[i].bits == RAW || (codings[i].bits == GZIP && at < 10);
+            // Raw deflate has no sum, gzip's head has bytes that say nothing of the text, and the
+            // last byte before the sum is filled up with bits that nobody reads.
+            size_t sum = codings[i].bits == GZIP ? 8 : 4;
+            bool is_told = codings[i].bits == RAW || (codings[i].bits == GZIP && at < 10) ||
+                           at == in.len - sum - 1;
             CU_ASSERT(is_told || strcmp(told.ptr, whole.ptr) != 0);
             CU_ASSERT(is_told || !strstr(told.ptr, "|done"));
             gw_text_fini(&told);
