@@ -5,8 +5,7 @@
 // Room that a list has at least once it grows, so that the fields a proxy adds cost one piece.
 #define FIELDS_GROW_MIN 8
 
-// --- ids
-// ------------------------------------------------------------------------------------------
+// --- ids ---------------------------------------------------------------------------------------
 
 static const struct gw_str names[DP_F_COUNT] = {
     [DP_F_ACCEPT_ENCODING] = {"accept-encoding", 15},
@@ -106,8 +105,7 @@ enum dp_field_id dp_field_id_of(struct gw_str name) {
     return DP_F_OTHER;
 }
 
-// --- lists
-// ----------------------------------------------------------------------------------------
+// --- lists -------------------------------------------------------------------------------------
 
 static inline bool is_named(const struct dp_field *f, enum dp_field_id id, struct gw_str name) {
     if (f->id != id) return false;

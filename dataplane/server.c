@@ -27,8 +27,7 @@ struct dp_server {
     GW_VEC(uint16_t) ports;   // conf ports that workers listen on; the conf client's thread
 };
 
-// --- bringing a config to the workers
-// -------------------------------------------------------------
+// --- bringing a config to the workers ----------------------------------------------------------
 
 struct opened {
     uint16_t port;
@@ -156,8 +155,7 @@ static void apply(void *arg, struct dp_conf *conf, struct dp_conf_refusals *refu
     pthread_mutex_unlock(&s->applying);
     dp_conf_unref(conf);
 }
-// --- threads
-// --------------------------------------------------------------------------------------
+// --- threads -----------------------------------------------------------------------------------
 
 static void *worker_main(void *arg) {
     dp_worker_run(arg);

@@ -19,8 +19,7 @@ static __thread struct {
     struct gw_slab *shared; // where small copies go; one reference is the thread's own
 } pool;
 
-// --- slabs
-// ----------------------------------------------------------------------------------------
+// --- slabs -------------------------------------------------------------------------------------
 
 struct gw_slab *gw_slab_get(void) {
     struct gw_slab *s = pool.slabs;
@@ -77,8 +76,7 @@ size_t gw_slab_in_use(void) {
     return pool.in_use - (idle ? 1 : 0);
 }
 
-// --- queue nodes
-// ----------------------------------------------------------------------------------
+// --- queue nodes -------------------------------------------------------------------------------
 
 static struct gw_buf_node *node_get(void) {
     struct gw_buf_node *n = pool.nodes;
@@ -123,8 +121,7 @@ static void drop_head(struct gw_buf *b) {
     node_put(n);
 }
 
-// --- queue
-// ----------------------------------------------------------------------------------------
+// --- queue -------------------------------------------------------------------------------------
 
 void gw_buf_fini(struct gw_buf *b) {
     if (!b) return;

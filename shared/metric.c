@@ -68,8 +68,7 @@ static __thread struct shard *my_shard;
 static pthread_key_t shard_key;
 static pthread_once_t shard_key_once = PTHREAD_ONCE_INIT;
 
-// --- shards
-// ---------------------------------------------------------------------------------------
+// --- shards ------------------------------------------------------------------------------------
 
 static void shard_leave(void *arg) {
     struct shard *s = arg;
@@ -138,8 +137,7 @@ static uint64_t slot_sum(gw_metric_id id) {
     return sum;
 }
 
-// --- values
-// ---------------------------------------------------------------------------------------
+// --- values ------------------------------------------------------------------------------------
 
 void gw_metric_add(gw_metric_id id, int64_t n) {
     if (id) slot_add(slot_of(id), (uint64_t)n);
@@ -171,8 +169,7 @@ int64_t gw_metric_get(gw_metric_id id) {
     return (int64_t)count;
 }
 
-// --- registering
-// ----------------------------------------------------------------------------------
+// --- registering -------------------------------------------------------------------------------
 
 // Escaping of the text format: backslash and newline, in label values the quote too. Bytes that are
 // not UTF-8 would make the whole scrape invalid.
@@ -280,8 +277,7 @@ gw_metric_id gw_metric_series(const struct gw_metric_family *f, const struct gw_
     return id;
 }
 
-// --- output
-// ---------------------------------------------------------------------------------------
+// --- output ------------------------------------------------------------------------------------
 
 void gw_metric_on_scrape(void (*fn)(void *), void *arg) {
     pthread_mutex_lock(&reg.lock);

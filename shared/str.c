@@ -11,8 +11,7 @@ static inline unsigned char lower(unsigned char c) {
     return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 }
 
-// --- ranges
-// ---------------------------------------------------------------------------------------
+// --- ranges ------------------------------------------------------------------------------------
 
 bool gw_str_eq_nocase(struct gw_str a, struct gw_str b) {
     if (a.len != b.len) return false;
@@ -111,8 +110,7 @@ void gw_str_lower(char *p, size_t n) {
         p[i] = (char)lower((unsigned char)p[i]);
 }
 
-// --- hash
-// -----------------------------------------------------------------------------------------
+// --- hash --------------------------------------------------------------------------------------
 
 static inline uint64_t read64(const unsigned char *p) {
     uint64_t v;
@@ -160,8 +158,7 @@ uint64_t gw_hash(const void *data, size_t n, uint64_t seed) {
     return mix(h ^ HASH_K0, (uint64_t)n ^ HASH_K1);
 }
 
-// --- text
-// -----------------------------------------------------------------------------------------
+// --- text --------------------------------------------------------------------------------------
 
 // Room for n bytes and the NUL. Once failed, later additions are refused as well: a text with a
 // hole in its middle would look whole.
@@ -220,8 +217,7 @@ void gw_text_fini(struct gw_text *t) {
     *t = (struct gw_text){.cap_max = t->cap_max};
 }
 
-// --- UTF-8 and JSON strings
-// -----------------------------------------------------------------------
+// --- UTF-8 and JSON strings --------------------------------------------------------------------
 
 size_t gw_utf8_char(struct gw_str s) {
     if (s.len == 0) return 0;

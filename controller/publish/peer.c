@@ -54,8 +54,7 @@ static bool send_message(struct ctl_peer *peer, json_t *message) { // takes mess
     return rc == GW_OK;
 }
 
-// --- deltas
-// ---------------------------------------------------------------------------------------
+// --- deltas ------------------------------------------------------------------------------------
 
 // One message stays far below GW_IR_MESSAGE_BYTES_MAX, whatever is in it.
 #define MESSAGE_BYTES_WANTED (4u << 20)
@@ -154,8 +153,7 @@ void ctl_peer_push(struct ctl_peer *peer) {
     push_log(peer);
 }
 
-// --- messages of the peer
-// --------------------------------------------------------------------------
+// --- messages of the peer ----------------------------------------------------------------------
 
 static enum gw_rc on_hello(struct ctl_peer *peer, const json_t *body, struct gw_err *err) {
     struct gw_str root = gw_json_str(body, "root");

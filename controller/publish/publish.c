@@ -68,8 +68,7 @@ uint16_t ctl_publish_port(const struct ctl_publish *p) {
     return gw_h2link_server_port(p->server);
 }
 
-// --- the snapshot
-// ---------------------------------------------------------------------------------
+// --- the snapshot ------------------------------------------------------------------------------
 
 static bool apply_one(struct ctl_publish *p, const struct ctl_resource_change *c) {
     struct gw_str name = gw_str_of(c->name);
@@ -114,8 +113,7 @@ void ctl_publish_apply(struct ctl_publish *p, const struct ctl_resource_change *
             GW_KS("version", ctl_view_of(p, "")->root));
 }
 
-// --- what data planes said
-// ------------------------------------------------------------------------
+// --- what data planes said ---------------------------------------------------------------------
 
 // The serial up to which all connected data planes of a view have acknowledged; false: none is
 // connected.
@@ -225,8 +223,7 @@ json_t *ctl_publish_addresses(const struct ctl_publish *p, const char *gateway) 
     return list;
 }
 
-// --- for people
-// -----------------------------------------------------------------------------------
+// --- for people --------------------------------------------------------------------------------
 
 static json_t *dump_resource(const struct ctl_pub_resource *r) {
     bool is_secret = gw_str_starts(gw_str_of(r->name), GW_STR("secret/"));

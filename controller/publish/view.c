@@ -28,8 +28,7 @@ void ctl_view_free(struct ctl_view *v) {
     free(v);
 }
 
-// --- which resources
-// ------------------------------------------------------------------------------
+// --- which resources ---------------------------------------------------------------------------
 
 static void add_name(const struct ctl_publish *p, struct gw_map *scope, struct gw_str name);
 
@@ -77,8 +76,7 @@ static void scope_of(const struct ctl_publish *p, const char *gateway, struct gw
     }
 }
 
-// --- what changed
-// ---------------------------------------------------------------------------------
+// --- what changed ------------------------------------------------------------------------------
 
 static void log_change(struct ctl_view *v, struct gw_str name) {
     struct ctl_view_change c = {v->serial, gw_strndup(name.ptr, name.len)};

@@ -18,8 +18,7 @@ struct ctl_status {
     struct gw_map entries; // "Kind/ns/name" -> struct entry *
 };
 
-// --- ownership of reports
-// -------------------------------------------------------------------------
+// --- ownership of reports ----------------------------------------------------------------------
 
 static void free_report(struct ctl_status_report *r) {
     for (size_t i = 0; i < r->parts_n; i++) {
@@ -87,8 +86,7 @@ void ctl_status_put(struct ctl_status *s, struct ctl_translate_result *r) {
     r->reports_n = 0;
 }
 
-// --- the words of Programmed
-// ------------------------------------------------------------------------
+// --- the words of Programmed -------------------------------------------------------------------
 
 static void words(struct ctl_programmed_words *w, bool status, const char *reason) {
     w->status = status;
@@ -136,8 +134,7 @@ void ctl_status_programmed_words(bool is_gateway, bool programmable, enum ctl_pr
     }
 }
 
-// --- one condition
-// ----------------------------------------------------------------------------------
+// --- one condition -----------------------------------------------------------------------------
 
 static const json_t *find_condition(const json_t *list, const char *type) {
     for (size_t i = 0; i < json_array_size(list); i++)
@@ -193,8 +190,7 @@ static json_t *conditions_of(const struct ctl_status *s, const struct ctl_status
     return list;
 }
 
-// --- the shape of a status, by kind
-// ------------------------------------------------------------------
+// --- the shape of a status, by kind ------------------------------------------------------------
 
 static const json_t *old_listener(const json_t *old, const char *name) {
     const json_t *list = gw_json_get(old, "listeners");

@@ -6,8 +6,7 @@
 
 #include <stdio.h>
 
-// --- classes
-// --------------------------------------------------------------------------------------
+// --- classes -----------------------------------------------------------------------------------
 
 void tr_class_translate(struct ctl_translator *t, struct gw_str name) {
     const struct ctl_object *o = ctl_store_get(t->store, &ctl_res_gateway_class, GW_STR(""), name);
@@ -42,8 +41,7 @@ void tr_classes_free(struct ctl_translator *t) {
     gw_map_fini(&t->classes, class_free);
 }
 
-// --- listeners
-// ------------------------------------------------------------------------------------
+// --- listeners ---------------------------------------------------------------------------------
 
 static char *dup_str(struct gw_str s) {
     return gw_strndup(s.ptr ? s.ptr : "", s.len);
@@ -159,8 +157,7 @@ static json_t *listener_body(const struct tr_gateway *g, const struct tr_listene
     return body;
 }
 
-// --- Gateways
-// -------------------------------------------------------------------------------------
+// --- Gateways ----------------------------------------------------------------------------------
 
 // What routes see.
 static bool same_listener(const struct tr_listener *a, const struct tr_listener *b) {
@@ -220,8 +217,7 @@ void tr_gateway_translate(struct ctl_translator *t, struct tr_gateway *g) {
     tr_touch(t, &g->node);
 }
 
-// --- reports
-// --------------------------------------------------------------------------------------
+// --- reports -----------------------------------------------------------------------------------
 
 static void report_listener(const struct ctl_translator *t, const struct tr_listener *l,
                             struct ctl_status_part *p) {

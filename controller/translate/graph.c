@@ -23,8 +23,7 @@ struct gw_str tr_key(char dst[TR_KEY_MAX], struct gw_str ns, struct gw_str name)
     return (struct gw_str){dst, (size_t)n};
 }
 
-// --- nodes
-// ----------------------------------------------------------------------------------------
+// --- nodes -------------------------------------------------------------------------------------
 
 struct tr_node *tr_node_get(const struct ctl_translator *t, enum tr_type type, struct gw_str key) {
     return gw_map_get(&t->nodes[type], key);
@@ -66,8 +65,7 @@ void tr_touch(struct ctl_translator *t, struct tr_node *n) {
     GW_VEC_PUSH(&t->touched, n);
 }
 
-// --- references
-// -----------------------------------------------------------------------------------
+// --- references --------------------------------------------------------------------------------
 
 struct target_key {
     char bytes[TR_KEY_MAX];
@@ -126,8 +124,7 @@ void tr_fire(struct ctl_translator *t, const char *kind, struct gw_str ns, struc
         tr_mark(t, node);
 }
 
-// --- resources
-// ------------------------------------------------------------------------------------
+// --- resources ---------------------------------------------------------------------------------
 
 bool tr_names_have(const struct tr_names *list, const char *name) {
     for (size_t i = 0; i < list->len; i++)

@@ -8,8 +8,7 @@
 
 #define ANCESTORS_MAX 16 // of a status, as Gateway API policies have it
 
-// --- values of Secrets
-// ----------------------------------------------------------------------------
+// --- values of Secrets -------------------------------------------------------------------------
 
 static int base64_digit(char c) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -117,8 +116,7 @@ static char *read_value(const struct ctl_translator *t, struct tr_llm *l,
     return NULL;
 }
 
-// --- the body
-// -------------------------------------------------------------------------------------
+// --- the body ----------------------------------------------------------------------------------
 
 static void set_keys(struct ctl_translator *t, struct tr_llm *l, const json_t *refs) {
     struct gw_str ns = gw_str_of(l->node.ns);
@@ -209,8 +207,7 @@ static void read_object(struct ctl_translator *t, struct tr_llm *l, const struct
     set_timeouts(l, gw_json_get(spec, "timeouts"));
 }
 
-// --- translation
-// ----------------------------------------------------------------------------------
+// --- translation -------------------------------------------------------------------------------
 
 static void wipe(struct tr_llm *l) {
     for (size_t i = 0; i < l->secrets.len; i++) {

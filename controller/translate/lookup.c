@@ -3,8 +3,7 @@
 // whether a selector takes a namespace.
 #include "controller/translate/tr.h"
 
-// --- indexes
-// --------------------------------------------------------------------------------------
+// --- indexes -----------------------------------------------------------------------------------
 
 static void set_free(void *arg) {
     gw_map_fini(arg, NULL);
@@ -75,8 +74,7 @@ struct gw_str *tr_slices_of(const struct ctl_translator *t, struct gw_str ns, st
     return set ? gw_map_sorted_keys(set) : NULL;
 }
 
-// --- permissions
-// ----------------------------------------------------------------------------------
+// --- permissions -------------------------------------------------------------------------------
 
 static bool grant_is_from(const json_t *grant, struct gw_str from_ns) {
     const json_t *list = gw_json_path(grant, "spec.from");
@@ -118,8 +116,7 @@ bool tr_is_granted(const struct ctl_translator *t, struct gw_str from_ns, struct
     return false;
 }
 
-// --- selectors
-// ------------------------------------------------------------------------------------
+// --- selectors ---------------------------------------------------------------------------------
 
 // An API server gives every namespace the label with its name; in a folder a namespace may have no
 // object at all.

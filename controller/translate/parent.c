@@ -5,8 +5,7 @@
 
 #include <stdio.h>
 
-// --- hostnames
-// ------------------------------------------------------------------------------------
+// --- hostnames ---------------------------------------------------------------------------------
 
 // "*.example.com" covers names that end in ".example.com" and are longer than that.
 static bool covers(struct gw_str wildcard, struct gw_str name) {
@@ -68,8 +67,7 @@ static json_t *hostnames_of(const struct tr_listener *l, const json_t *hostnames
     return NULL;
 }
 
-// --- listeners
-// ------------------------------------------------------------------------------------
+// --- listeners ---------------------------------------------------------------------------------
 
 static bool takes_namespace(struct ctl_translator *t, struct tr_route *r,
                             const struct tr_gateway *g, const struct tr_listener *l) {
@@ -150,8 +148,7 @@ static void judge_listeners(struct ctl_translator *t, struct tr_route *r, const 
         refuse_by(p, r, reached, unserved);
 }
 
-// --- parents
-// --------------------------------------------------------------------------------------
+// --- parents -----------------------------------------------------------------------------------
 
 bool tr_parent_judge(struct ctl_translator *t, struct tr_route *r, const struct ctl_object *o,
                      const json_t *ref, struct tr_parent *ret) {

@@ -50,8 +50,7 @@ static json_t *right(const char *fmt, ...) {
     return entry;
 }
 
-// --- Services
-// -------------------------------------------------------------------------------------
+// --- Services ----------------------------------------------------------------------------------
 
 static const json_t *port_of(const struct ctl_object *service, int64_t port, bool *ret_other) {
     const json_t *ports = gw_json_path(service->json, "spec.ports");
@@ -101,8 +100,7 @@ static json_t *service_ref(struct ctl_translator *t, struct tr_route *r, const s
     return right("backend/service/%s/%lld", key, (long long)number);
 }
 
-// --- LLMBackends
-// ----------------------------------------------------------------------------------
+// --- LLMBackends -------------------------------------------------------------------------------
 
 static json_t *llm_ref(struct ctl_translator *t, struct tr_route *r, const struct ref *ref,
                        struct tr_refs *refs) {
@@ -118,8 +116,7 @@ static json_t *llm_ref(struct ctl_translator *t, struct tr_route *r, const struc
     return right("backend/llm/%s", key);
 }
 
-// --- all
-// ------------------------------------------------------------------------------------------
+// --- all ---------------------------------------------------------------------------------------
 
 static struct ref read_ref(const struct ctl_object *route, const json_t *json, size_t rule) {
     struct ref ref = {

@@ -45,8 +45,7 @@ void tr_programmed(struct ctl_status_part *p, bool programmable, char *const *re
     if (n) qsort(p->resources, n, sizeof(*p->resources), compare_names);
 }
 
-// --- end
-// ------------------------------------------------------------------------------------------
+// --- end ---------------------------------------------------------------------------------------
 
 static void part_fini(struct ctl_status_part *p) {
     json_decref(p->parent);
@@ -74,8 +73,7 @@ void tr_report_free(struct ctl_status_report *r) {
     free(r);
 }
 
-// --- comparing and copying
-// --------------------------------------------------------------------------
+// --- comparing and copying ---------------------------------------------------------------------
 
 static bool same_text(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);

@@ -5,8 +5,7 @@
 
 #include <stdio.h>
 
-// --- what a route is attached to
-// ------------------------------------------------------------------
+// --- what a route is attached to ---------------------------------------------------------------
 
 static struct tr_llm *llm_get(const struct ctl_translator *t, const char *key) {
     struct tr_node *n = tr_node_get(t, TR_LLM, gw_str_of(key));
@@ -87,8 +86,7 @@ static void attach(struct ctl_translator *t, struct tr_route *r, const struct tr
     count_attached(t, r, true);
 }
 
-// --- rules
-// ----------------------------------------------------------------------------------------
+// --- rules -------------------------------------------------------------------------------------
 
 struct made {
     GW_VEC(json_t *) bodies;
@@ -121,8 +119,7 @@ static bool nothing_served(const struct made *m) {
     return m->mixed.len == m->bodies.len;
 }
 
-// --- parents
-// --------------------------------------------------------------------------------------
+// --- parents -----------------------------------------------------------------------------------
 
 struct parents {
     struct tr_parent *ptr;
@@ -170,8 +167,7 @@ static json_t *attachments(struct tr_route *r, const struct parents *parents) {
     return list;
 }
 
-// --- report
-// ---------------------------------------------------------------------------------------
+// --- report ------------------------------------------------------------------------------------
 
 static void report_mixed(const struct made *m, struct ctl_status_part *p) {
     GW_CLEANUP(gw_text_fini) struct gw_text list = {0};
@@ -211,8 +207,7 @@ static void report_parent(const struct tr_node *n, const struct tr_parent *paren
     if (p->conditions[0].status) tr_programmed(p, true, n->holds.ptr, n->holds.len);
 }
 
-// --- the route
-// ------------------------------------------------------------------------------------
+// --- the route ---------------------------------------------------------------------------------
 
 static void emit_rules(struct ctl_translator *t, struct tr_route *r, const struct made *m,
                        json_t *attach_list) {

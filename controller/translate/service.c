@@ -33,8 +33,7 @@ void tr_port_leave(struct ctl_translator *t, struct tr_port *p) {
     if (--p->users == 0) tr_mark(t, &p->node);
 }
 
-// --- addresses
-// ------------------------------------------------------------------------------------
+// --- addresses ---------------------------------------------------------------------------------
 
 static json_t *host_port(struct gw_str host, int64_t port) {
     json_t *v = json_object();
@@ -175,8 +174,7 @@ static json_t *endpoints_of(const struct ctl_translator *t, const struct tr_port
     return body ? body : from_name(p, o, port);
 }
 
-// --- the port
-// -------------------------------------------------------------------------------------
+// --- the port ----------------------------------------------------------------------------------
 
 void tr_port_translate(struct ctl_translator *t, struct tr_port *p) {
     struct gw_str ns = gw_str_of(p->node.ns), name = gw_str_of(p->node.name);

@@ -17,8 +17,7 @@
 #define TR_GROUP "gateway.networking.k8s.io"
 #define TR_LLM_GROUP "kgateway.dev"
 
-// --- nodes
-// ----------------------------------------------------------------------------------------
+// --- nodes -------------------------------------------------------------------------------------
 
 enum tr_type { TR_GATEWAY, TR_LLM, TR_ROUTE, TR_PORT, TR_TYPE_COUNT };
 
@@ -143,8 +142,7 @@ struct ctl_translator {
     size_t rules_translated;
 };
 
-// --- graph.c: who refers to what, who holds what
-// -------------------------------------------------
+// --- graph.c: who refers to what, who holds what -----------------------------------------------
 
 // "ns/name" in dst.
 #define TR_KEY_MAX 1024
@@ -176,8 +174,7 @@ void tr_hold(struct ctl_translator *t, struct tr_node *n, struct tr_names *next)
 void tr_resources_finish(struct ctl_translator *t, struct ctl_translate_result *ret);
 void tr_graph_free(struct ctl_translator *t);
 
-// --- report.c
-// -------------------------------------------------------------------------------------
+// --- report.c ----------------------------------------------------------------------------------
 
 struct ctl_status_report *tr_report_new(const struct ctl_res_kind *kind, struct gw_str ns,
                                         struct gw_str name, int64_t generation);
@@ -193,8 +190,7 @@ void tr_report_set(struct ctl_translator *t, struct ctl_status_report **last,
 void tr_report_fini(struct ctl_status_report *r);
 void tr_report_free(struct ctl_status_report *r);
 
-// --- lookup.c: indexes over the store, and permissions
-// --------------------------------------------
+// --- lookup.c: indexes over the store, and permissions -----------------------------------------
 
 void tr_index(struct ctl_translator *t, const struct ctl_res_kind *kind, struct gw_str ns,
               struct gw_str name);
@@ -207,8 +203,7 @@ bool tr_is_granted(const struct ctl_translator *t, struct gw_str from_ns, struct
                    struct gw_str to_kind, struct gw_str to_ns, struct gw_str to_name);
 bool tr_selects(const struct ctl_translator *t, const json_t *selector, struct gw_str ns);
 
-// --- one file each
-// ----------------------------------------------------------------------------------
+// --- one file each -----------------------------------------------------------------------------
 
 void tr_class_translate(struct ctl_translator *t, struct gw_str name);
 void tr_classes_free(struct ctl_translator *t);

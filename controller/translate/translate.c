@@ -21,8 +21,7 @@ void ctl_translator_free(struct ctl_translator *t) {
     free(t);
 }
 
-// --- marking
-// --------------------------------------------------------------------------------------
+// --- marking -----------------------------------------------------------------------------------
 
 // Kinds whose objects are nodes, and kinds that nodes refer to by name.
 static const struct {
@@ -74,8 +73,7 @@ static void mark_all(struct ctl_translator *t) {
     }
 }
 
-// --- translating
-// ----------------------------------------------------------------------------------
+// --- translating -------------------------------------------------------------------------------
 
 static void translate_node(struct ctl_translator *t, struct tr_node *n) {
     switch (n->type) {

@@ -52,8 +52,7 @@ bool dp_h1_decoder_idle(const struct dp_h1_decoder *d) {
     return (d->state == START || d->state == DONE) && d->gathered.len == 0;
 }
 
-// --- sections: heads and trailers
-// -----------------------------------------------------------------
+// --- sections: heads and trailers --------------------------------------------------------------
 
 static enum gw_rc refuse_scan(struct dp_h1_decoder *d, enum dp_h1_scan scan,
                               const struct dp_h1_lines *l, struct gw_err *err) {
@@ -210,8 +209,7 @@ static enum gw_rc decode_trailers(struct dp_h1_decoder *d, struct gw_str in, siz
     return GW_OK;
 }
 
-// --- chunks
-// ---------------------------------------------------------------------------------------
+// --- chunks ------------------------------------------------------------------------------------
 
 static inline int hex_of(char c) {
     if (c >= '0' && c <= '9') return c - '0';
@@ -277,8 +275,7 @@ static enum gw_rc on_chunk_byte(struct dp_h1_decoder *d, char c, struct gw_err *
     }
 }
 
-// --- events
-// ---------------------------------------------------------------------------------------
+// --- events ------------------------------------------------------------------------------------
 
 static inline void give_data(struct dp_h1_decoder *d, struct gw_str in, size_t *used,
                              struct dp_ev *ret) {

@@ -31,8 +31,7 @@ static char *put_decimal(char *at, uint64_t n) {
     return put(at, digits + sizeof(digits) - len, len);
 }
 
-// --- fields
-// ---------------------------------------------------------------------------------------
+// --- fields ------------------------------------------------------------------------------------
 
 static size_t fields_bytes(const struct dp_fields *f) {
     size_t n = 0;
@@ -86,8 +85,7 @@ static char *put_framing(char *at, const struct dp_head *head) {
     return PUT(at, "\r\n");
 }
 
-// --- heads
-// ----------------------------------------------------------------------------------------
+// --- heads -------------------------------------------------------------------------------------
 
 struct gw_str dp_h1_encode_request(const struct dp_head *head, struct gw_arena *a) {
     size_t cap = head->method_text.len + head->target.len + head->authority.len +
@@ -134,8 +132,7 @@ struct gw_str dp_h1_encode_response(const struct dp_head *head, unsigned client_
     return (struct gw_str){begin, (size_t)(at - begin)};
 }
 
-// --- chunks
-// ---------------------------------------------------------------------------------------
+// --- chunks ------------------------------------------------------------------------------------
 
 size_t dp_h1_encode_chunk_head(char *dst, uint64_t n) {
     GW_ASSERT(n > 0);

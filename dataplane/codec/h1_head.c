@@ -22,8 +22,7 @@ struct fields {
 
 #define REFUSE(f, err, status, ...) DP_H1_REFUSE((f)->s->role, (err), (status), __VA_ARGS__)
 
-// --- one line
-// -------------------------------------------------------------------------------------
+// --- one line ----------------------------------------------------------------------------------
 
 static enum gw_rc bad_name(const struct dp_h1_section *s, unsigned place, const char *begin,
                            const char *at, const char *end, struct gw_err *err) {
@@ -60,8 +59,7 @@ static inline enum gw_rc parse_field(const struct dp_h1_section *s, unsigned i, 
     return GW_OK;
 }
 
-// --- fields that are not passed on
-// ----------------------------------------------------------------
+// --- fields that are not passed on -------------------------------------------------------------
 
 #define BIT(id) (UINT64_C(1) << (id))
 // Looked at below.
@@ -205,8 +203,7 @@ static enum gw_rc parse_fields(struct fields *f, struct gw_err *err) {
     return GW_OK;
 }
 
-// --- what the fields say together
-// -----------------------------------------------------------------
+// --- what the fields say together --------------------------------------------------------------
 
 static enum gw_rc settle_host(struct fields *f, unsigned scheme_port, struct gw_err *err) {
     struct dp_head *head = f->head;
@@ -289,8 +286,7 @@ static enum gw_rc settle_response(struct fields *f, bool answers_head, bool *ret
     return GW_OK;
 }
 
-// --- sections
-// -------------------------------------------------------------------------------------
+// --- sections ----------------------------------------------------------------------------------
 
 enum gw_rc dp_h1_parse_head(const struct dp_h1_section *s, bool answers_head, struct dp_head **ret,
                             bool *ret_no_body, struct gw_err *err) {

@@ -38,8 +38,7 @@ static enum gw_rc parse_version(struct gw_str s, enum dp_h1_role role, unsigned 
     return GW_OK;
 }
 
-// --- targets
-// --------------------------------------------------------------------------------------
+// --- targets -----------------------------------------------------------------------------------
 
 static enum gw_rc bad_target(struct gw_err *err, const char *why) {
     return DP_H1_REFUSE(DP_H1_REQUESTS, err, 400, "request target: %s", why);
@@ -135,8 +134,7 @@ static enum gw_rc parse_target(struct gw_str target, struct gw_arena *arena, str
     return set_absolute_form(target, arena, head, ret_scheme_port, err);
 }
 
-// --- start lines
-// ----------------------------------------------------------------------------------
+// --- start lines -------------------------------------------------------------------------------
 
 enum gw_rc dp_h1_parse_request_line(const struct dp_h1_section *s, struct dp_head *head,
                                     unsigned *ret_scheme_port, struct gw_err *err) {

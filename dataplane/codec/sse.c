@@ -22,8 +22,7 @@ static inline size_t find_break(const char *p, size_t len) {
     return cr ? (size_t)(cr - p) : n;
 }
 
-// --- the end of an event
-// --------------------------------------------------------------------------
+// --- the end of an event -----------------------------------------------------------------------
 
 // Byte i of the event, which begins in held and goes on in `in`.
 static inline char byte_at(const struct dp_sse *s, struct gw_str in, size_t i) {
@@ -59,8 +58,7 @@ static size_t find_end(const struct dp_sse *s, struct gw_str in) {
     return 0;
 }
 
-// --- the fields of an event
-// -----------------------------------------------------------------------
+// --- the fields of an event --------------------------------------------------------------------
 
 static void add_data(struct dp_sse *s, struct dp_sse_event *e, struct gw_str value) {
     if (!e->data.ptr) {
@@ -102,8 +100,7 @@ static void read_event(struct dp_sse *s, struct gw_str raw, struct dp_sse_event 
     *ret = e;
 }
 
-// --- feeding
-// --------------------------------------------------------------------------------------
+// --- feeding -----------------------------------------------------------------------------------
 
 static enum gw_rc too_long(struct gw_err *err) {
     return gw_err_set(err, GW_ERR_LIMIT, 502, "a server-sent event is over %u bytes",

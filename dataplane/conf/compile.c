@@ -16,8 +16,29 @@ static enum gw_rc compile_one(struct dp_compile *c, dp_compile_fn fn, struct gw_
 
 // --- listeners ----------------------------------------------------------------------------------
 
+// Two Gateways may ask for the same port and hostname; on one data plane only one can have it. The
+// translation judges listeners of one Gateway alone.
+static enum gw_rc check_is_free(const struct dp_compile *c, const json_t *body,
+                                struct gw_err *err) {
+    size_t it = 0;
+    struct gw_str name, hostname = gw_json_str(body, "hostname");
+    void *value;
+    while (gw_map_next(&c->listeners, &it, &name, &value)) {
+        const struct dp_listener_build *other = value;
+        if (other->port == gw_json_int(body, "port", 0) &&
+            gw_str_eq(other->listener->hostname, hostname))
+            return gw_err_set(err, GW_ERR_INPUT, 0,
+                              "port %u and hostname '" GW_STR_FMT "' are served by " GW_STR_FMT
+                              " already",
+                              other->port, hostname.len ? (int)hostname.len : 1,
+                              hostname.len ? hostname.ptr : "*", GW_STR_ARG(name));
+    }
+    return GW_OK;
+}
+
 enum gw_rc dp_compile_listener(struct dp_compile *c, struct gw_str name, const json_t *body,
-                               struct gw_err *err GW_UNUSED) {
+                               struct gw_err *err) {
+    GW_TRY(check_is_free(c, body, err));
     struct dp_listener_build *b = gw_arena_zalloc(c->arena, sizeof(*b));
     struct dp_listener *l = gw_arena_zalloc(c->arena, sizeof(*l));
     l->name = gw_arena_dup(c->arena, name);

@@ -4,8 +4,7 @@
 #include "dataplane/codec/authority.h"
 #include "dataplane/codec/chars.h"
 
-// --- compile
-// --------------------------------------------------------------------------------------
+// --- compile -----------------------------------------------------------------------------------
 
 // What a message's own codec writes, or what speaks of one connection alone.
 static bool is_codecs(enum dp_field_id id) {
@@ -156,8 +155,7 @@ enum gw_rc dp_header_modifier_compile(const json_t *spec, bool may_set_host, str
     return GW_OK;
 }
 
-// --- apply
-// ----------------------------------------------------------------------------------------
+// --- apply -------------------------------------------------------------------------------------
 
 static bool is_same(const struct dp_field *a, const struct dp_field *b) {
     return a->id == b->id && (a->id != DP_F_OTHER || gw_str_eq_nocase(a->name, b->name));

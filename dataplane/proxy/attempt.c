@@ -21,8 +21,7 @@ static int64_t connect_ms(const struct dp_req *r) {
     return r->worker->settings->connect_ms;
 }
 
-// --- what the upstream says
-// ------------------------------------------------------------------------
+// --- what the upstream says --------------------------------------------------------------------
 
 static void pass_interim(struct dp_req *r, struct dp_head *interim) {
     struct gw_err err;
@@ -131,8 +130,7 @@ static void on_up_error(struct dp_conn *conn) {
 }
 const struct dp_conn_ops dp_upstream_ops = {on_up_readable, on_up_drained, on_up_error};
 
-// --- one attempt
-// -----------------------------------------------------------------------------------
+// --- one attempt -------------------------------------------------------------------------------
 
 static void on_connected(void *arg, struct dp_upconn *c, const struct gw_err *err) {
     struct dp_req *r = arg;

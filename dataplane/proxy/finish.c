@@ -37,7 +37,8 @@ void dp_upstream_drop(struct dp_req *r, bool keep) {
     r->up = NULL;
     gw_buf_fini(&r->up_in);
     if (r->endpoint) {
-        dp_balance_end(r->endpoint, r->first_byte_us);
+        bool left = r->first_byte_us < 0 && r->err.rc == GW_CANCELLED;
+        dp_balance_end(r->endpoint, left ? DP_BALANCE_NO_SAMPLE : r->first_byte_us);
         dp_endpoint_unref(r->endpoint);
     }
     r->endpoint = NULL;

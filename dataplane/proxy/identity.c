@@ -51,11 +51,22 @@ static enum gw_rc add_forwarded_for(struct dp_req *r) {
     return GW_OK;
 }
 
+// Who a provider's customer is, is none of its business: model requests go without the addresses.
+static enum gw_rc set_forwarded(struct dp_req *r) {
+    struct dp_fields *f = &r->head->fields;
+    dp_fields_remove_id(f, DP_F_X_FORWARDED_PROTO);
+    if (r->llm) {
+        dp_fields_remove_id(f, DP_F_X_FORWARDED_FOR);
+        dp_fields_remove_id(f, DP_F_X_FORWARDED_HOST);
+        return GW_OK;
+    }
+    GW_TRY(add_forwarded_for(r));
+    return dp_fields_add(f, &r->arena, GW_STR("x-forwarded-proto"), GW_STR("http"));
+}
+
 enum gw_rc dp_req_forwarded(struct dp_req *r) {
     struct dp_fields *f = &r->head->fields;
-    enum gw_rc rc = add_forwarded_for(r);
-    dp_fields_remove_id(f, DP_F_X_FORWARDED_PROTO);
-    if (rc == GW_OK) rc = dp_fields_add(f, &r->arena, GW_STR("x-forwarded-proto"), GW_STR("http"));
+    enum gw_rc rc = set_forwarded(r);
     dp_fields_remove_id(f, DP_F_X_REQUEST_ID);
     if (rc == GW_OK) rc = dp_fields_add(f, &r->arena, GW_STR("x-request-id"), r->request_id);
     if (rc != GW_OK)

@@ -160,8 +160,7 @@ void dp_client_drain(struct dp_client *c);                          // closes it
 void dp_client_arm(struct dp_client *c, enum dp_deadline what, int64_t ms);
 void dp_client_destroy(struct dp_client *c);
 
-// --- identity.c: who asks, and what upstreams are told of it
-// ---------------------------------------
+// --- identity.c: who asks, and what upstreams are told of it -----------------------------------
 void dp_req_identify(struct dp_req *r);        // request id: kept where it is sane, else made
 enum gw_rc dp_req_forwarded(struct dp_req *r); // x-request-id, x-forwarded-*
 

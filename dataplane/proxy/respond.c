@@ -3,8 +3,7 @@
 // given back. An answer that breaks off never ends as a clean one.
 #include "dataplane/proxy/req.h"
 
-// --- the step
-// --------------------------------------------------------------------------------------
+// --- the step ----------------------------------------------------------------------------------
 
 static enum gw_rc filter_answer(struct dp_req *r) {
     for (unsigned i = 0; i < r->rule->filters_n; i++) {
@@ -54,8 +53,7 @@ enum gw_rc dp_step_respond(struct dp_req *r) {
     return GW_OK;
 }
 
-// --- the pump
-// ----------------------------------------------------------------------------------------
+// --- the pump ----------------------------------------------------------------------------------
 
 static bool is_held(const struct dp_req *r) {
     return r->llm && r->answer_head.len && !dp_llm_answer_is_committed(r->llm);

@@ -4,8 +4,7 @@
 #include "dataplane/route/query.h"
 #include "dataplane/route/router_internal.h"
 
-// --- what is left to check
-// ------------------------------------------------------------------------
+// --- what is left to check ---------------------------------------------------------------------
 
 // Cuts part, and the ", " that follows it where more is to come, off the front of *rest.
 static bool take_part(struct gw_str *rest, struct gw_str part, bool is_first) {
@@ -51,8 +50,7 @@ static bool candidate_matches(const struct dp_head *head, const struct dp_route_
     return true;
 }
 
-// --- look-ups
-// -------------------------------------------------------------------------------------
+// --- look-ups ----------------------------------------------------------------------------------
 
 static const void *ask_path(const struct dp_router *r, uint32_t host, enum dp_path_match type,
                             struct gw_str path, const struct dp_head *head) {

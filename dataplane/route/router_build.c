@@ -24,8 +24,7 @@ struct dp_router_builder *dp_router_builder_new(void) {
     return b;
 }
 
-// --- adding
-// ---------------------------------------------------------------------------------------
+// --- adding ------------------------------------------------------------------------------------
 
 static enum dp_method known_method(struct gw_str method) {
     static const struct {
@@ -93,8 +92,7 @@ void dp_router_add(struct dp_router_builder *b, struct gw_str hostname, const st
     GW_VEC_PUSH(&b->entries, e);
 }
 
-// --- building
-// -------------------------------------------------------------------------------------
+// --- building ----------------------------------------------------------------------------------
 
 static int by_key(const struct entry *a, const struct entry *b) {
     int order = gw_str_cmp(a->host, b->host);

@@ -34,6 +34,7 @@ void dp_balance_begin(struct dp_endpoint *e) {
 
 void dp_balance_end(struct dp_endpoint *e, int64_t first_byte_us) {
     atomic_fetch_sub_explicit(&e->active, 1, memory_order_relaxed);
+    if (first_byte_us == DP_BALANCE_NO_SAMPLE) return;
     if (first_byte_us > LATENCY_FAILED_US || first_byte_us < 0) first_byte_us = LATENCY_FAILED_US;
     int64_t old = atomic_load_explicit(&e->latency_us, memory_order_relaxed);
     int64_t mean = old ? old + (first_byte_us - old) / (1 << LATENCY_SHIFT) : first_byte_us;

@@ -9,7 +9,9 @@
 // fresh random bits. NULL where n is 0.
 struct dp_endpoint *dp_balance_pick(struct dp_endpoint *const *endpoints, unsigned n,
                                     const struct dp_endpoint *avoid, uint64_t random);
-// A request begins and ends on an endpoint; first_byte_us -1: it never answered.
+// A request begins and ends on an endpoint; first_byte_us -1: it never answered;
+// DP_BALANCE_NO_SAMPLE: the client left before it could.
+#define DP_BALANCE_NO_SAMPLE INT64_MIN
 void dp_balance_begin(struct dp_endpoint *e);
 void dp_balance_end(struct dp_endpoint *e, int64_t first_byte_us);
 

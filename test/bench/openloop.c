@@ -149,8 +149,7 @@ static void begin_due(void) {
     timerfd_settime(bench.timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-// --- answers
-// --------------------------------------------------------------------------------------
+// --- answers -----------------------------------------------------------------------------------
 
 static bool has(const struct client *client, const char *text) {
     return memmem(client->answer, client->answer_len, text, strlen(text)) != NULL;
@@ -240,8 +239,7 @@ static void handle(struct client *client, uint32_t events) {
     send_request(client);
 }
 
-// --- loop
-// -----------------------------------------------------------------------------------------
+// --- loop --------------------------------------------------------------------------------------
 
 static void turn(int wait_ms) {
     struct epoll_event events[EVENTS_PER_TURN];

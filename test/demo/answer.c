@@ -100,8 +100,7 @@ void demo_put_whole(struct demo_answer *ans, const struct demo_request *req, uin
     if (!req->keep_alive) demo_end(ans, DEMO_OP_CLOSE);
 }
 
-// --- gzip (RFC 1952, RFC 1951 section 3.2.4)
-// ------------------------------------------------------
+// --- gzip (RFC 1952, RFC 1951 section 3.2.4) ---------------------------------------------------
 
 #define STORED_BLOCK_MAX 65535u
 

@@ -167,8 +167,7 @@ static enum step begin_answer(struct demo_conn *conn) {
     return STEP_ON;
 }
 
-// --- body
-// -----------------------------------------------------------------------------------------
+// --- body --------------------------------------------------------------------------------------
 
 static void take_data(struct demo_conn *conn, size_t keep_max) {
     size_t left = conn->in.len - conn->raw_off;
@@ -262,8 +261,7 @@ static enum step take_body(struct demo_conn *conn) {
     return step == STEP_ON ? begin_answer(conn) : STEP_WAIT;
 }
 
-// --- head
-// -----------------------------------------------------------------------------------------
+// --- head --------------------------------------------------------------------------------------
 
 static enum step begin_body(struct demo_conn *conn) {
     const struct demo_request *req = &conn->req;

@@ -60,8 +60,7 @@ static int die(const char *what, const char *value, const char *why) {
     return 2;
 }
 
-// --- listeners
-// ------------------------------------------------------------------------------------
+// --- listeners ---------------------------------------------------------------------------------
 
 static int open_listener(const struct addrinfo *addr, const char **ret_why) {
     int fd = socket(addr->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -114,8 +113,7 @@ static void accept_some(int epoll_fd, struct demo_server *server) {
     }
 }
 
-// --- loop
-// -----------------------------------------------------------------------------------------
+// --- loop --------------------------------------------------------------------------------------
 
 // What epoll hands back for everything that is no connection has the server's or this address.
 static int signal_mark;

@@ -16,8 +16,7 @@
 // 64 bytes, so that 16 of them are a KiB.
 #define FILLER "the quick brown fox jumps over the lazy dog and then runs home. "
 
-// --- texts and counts
-// -----------------------------------------------------------------------------
+// --- texts and counts --------------------------------------------------------------------------
 
 #ifdef __clang__
 #define VECTORIZE
@@ -58,8 +57,7 @@ static struct demo_slice filler(uint64_t kib) {
     return (struct demo_slice){text.ptr, bytes};
 }
 
-// --- errors
-// ---------------------------------------------------------------------------------------
+// --- errors ------------------------------------------------------------------------------------
 
 void demo_model_error(const struct demo_request *req, struct demo_answer *ans, uint64_t status,
                       const char *type, const char *code, const char *message) {
@@ -95,8 +93,7 @@ static void answer_error(struct demo_chat *chat) {
     demo_model_error(chat->req, chat->ans, status, type, code, "the demo was asked to fail");
 }
 
-// --- whole answers
-// --------------------------------------------------------------------------------
+// --- whole answers -----------------------------------------------------------------------------
 
 #define WHOLE_FORMAT                                                                               \
     "{\"id\":\"chatcmpl-demo\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":"
@@ -184,8 +181,7 @@ static void answer_cut_whole(struct demo_chat *chat) {
     demo_buf_fini(&begin);
 }
 
-// --- behaviours
-// -----------------------------------------------------------------------------------
+// --- behaviours --------------------------------------------------------------------------------
 
 static void answer_large(struct demo_chat *chat) {
     chat->text = DEMO_LIT("Hello from demo-large. This answer is a little longer, so that a stream "
@@ -301,8 +297,7 @@ static bool answer_by_name(struct demo_chat *chat) {
     return false;
 }
 
-// --- requests
-// -------------------------------------------------------------------------------------
+// --- requests ----------------------------------------------------------------------------------
 
 static void answer_models(const struct demo_request *req, struct demo_answer *ans) {
     struct demo_buf body = {0};

@@ -27,8 +27,7 @@ struct reply {
     bool is_chunked, closes;
 };
 
-// --- answers of the bench, put together once
-// ------------------------------------------------------
+// --- answers of the bench, put together once ---------------------------------------------------
 
 static struct {
     const char *path;
@@ -59,8 +58,7 @@ static bool answer_ready(const struct demo_request *req, struct demo_answer *ans
     return false;
 }
 
-// --- bodies
-// ---------------------------------------------------------------------------------------
+// --- bodies ------------------------------------------------------------------------------------
 
 static uint64_t body_len(const struct body *body) {
     return body->bytes.len + body->pattern_bytes;
@@ -128,8 +126,7 @@ static void choose_body(struct reply *reply, struct demo_buf *scratch) {
     }
 }
 
-// --- heads
-// ----------------------------------------------------------------------------------------
+// --- heads -------------------------------------------------------------------------------------
 
 static bool is_bodiless(uint64_t status) {
     return status == 204 || status == 304;
@@ -160,8 +157,7 @@ static void put_head(const struct reply *reply, uint64_t length) {
     demo_putf(ans, "\r\n");
 }
 
-// --- the ways to answer
-// ---------------------------------------------------------------------------
+// --- the ways to answer ------------------------------------------------------------------------
 
 static void finish(const struct reply *reply) {
     if (reply->is_chunked && demo_knob_is_on(reply->req, "trailers")) {

@@ -4,8 +4,7 @@
 
 #include <stdio.h>
 
-// --- reading
-// --------------------------------------------------------------------------------------
+// --- reading -----------------------------------------------------------------------------------
 
 static void read_texts(json_t *from, struct gw_map *to) {
     const char *key;
@@ -98,8 +97,7 @@ void golden_case_fini(struct golden_case *c) {
     gw_yaml_fini(&c->yaml);
 }
 
-// --- running
-// --------------------------------------------------------------------------------------
+// --- running -----------------------------------------------------------------------------------
 
 struct run {
     struct ctl_store *store;
@@ -183,8 +181,7 @@ enum gw_rc golden_run(const struct golden_case *c, struct gw_text *out, struct g
     return rc;
 }
 
-// --- other orders
-// ---------------------------------------------------------------------------------
+// --- other orders ------------------------------------------------------------------------------
 
 // A permutation of n numbers that the seed decides.
 static size_t *permutation(size_t n, unsigned seed) {

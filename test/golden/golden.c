@@ -28,8 +28,7 @@ static bool write_file(const char *path, struct gw_str text) {
     return fclose(f) == 0 && ok;
 }
 
-// --- differences
-// ----------------------------------------------------------------------------------
+// --- differences -------------------------------------------------------------------------------
 
 struct lines {
     GW_VEC(struct gw_str) list;
@@ -59,8 +58,7 @@ static void print_difference(struct gw_str want, struct gw_str got) {
     GW_VEC_FINI(&b.list);
 }
 
-// --- one case
-// -------------------------------------------------------------------------------------
+// --- one case ----------------------------------------------------------------------------------
 
 static bool fail(const char *name, const char *text) {
     printf("FAIL %s: %s\n", name, text);
@@ -96,8 +94,7 @@ static bool run_file(const char *dir, const char *file, bool write) {
     return run_case(name, gw_text_str(&in), out_path, write);
 }
 
-// --- all cases
-// ------------------------------------------------------------------------------------
+// --- all cases ---------------------------------------------------------------------------------
 
 static int is_input(const struct dirent *e) {
     return gw_str_ends(gw_str_of(e->d_name), GW_STR(".in.yaml"));

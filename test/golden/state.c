@@ -11,8 +11,7 @@ void golden_state_fini(struct golden_state *s) {
     gw_map_fini(&s->reports, free);
 }
 
-// --- resources
-// ------------------------------------------------------------------------------------
+// --- resources ---------------------------------------------------------------------------------
 
 static enum gw_rc apply_resource(struct golden_state *s, const struct ctl_resource_change *c,
                                  struct gw_text *out, struct gw_err *err) {
@@ -36,8 +35,7 @@ static enum gw_rc apply_resource(struct golden_state *s, const struct ctl_resour
     return GW_OK;
 }
 
-// --- reports
-// --------------------------------------------------------------------------------------
+// --- reports -----------------------------------------------------------------------------------
 
 static void print_json(struct gw_text *t, const json_t *v) {
     size_t n;
@@ -101,8 +99,7 @@ static enum gw_rc apply_report(struct golden_state *s, const struct ctl_status_r
     return GW_OK;
 }
 
-// --- all
-// ------------------------------------------------------------------------------------------
+// --- all ---------------------------------------------------------------------------------------
 
 static int compare_reports(const struct ctl_status_report *a, const struct ctl_status_report *b) {
     int c = strcmp(a->kind->name, b->kind->name);

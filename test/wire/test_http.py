@@ -331,3 +331,13 @@ def test_http_09_early_refusal_is_not_lost(t):
             pass
         r = read_response(s)
         assert r.status == 404 and r.complete
+
+
+def test_http_10_an_expression_is_refused_and_never_misses_silently(t):
+    t.write("regex.yaml", route("regex", """
+  - matches: [{path: {type: RegularExpression, value: "^/v[0-9]+/.*$"}}]
+    backendRefs: [{name: web, port: 80}]
+"""))
+    said = wait_for("the refusal", lambda: [l for l in t.ctl.log().splitlines() if "regex.yaml" in l and "refused" in l])
+    assert "'RegularExpression' is not supported yet" in said[0]
+    (t.source / "regex.yaml").unlink()

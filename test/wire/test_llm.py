@@ -105,8 +105,10 @@ def test_default_model(t):
 
 
 def test_credentials(t):
-    t.chat(ask(), headers=[("Authorization", "Bearer mine"), ("x-api-key", "mine")])
+    t.chat(ask(), headers=[("Authorization", "Bearer mine"), ("x-api-key", "mine"), ("Cookie", "a=1"),
+                           ("x-forwarded-for", "1.2.3.4")])
     seen = last_headers(t)
+    assert not {"cookie", "x-forwarded-for", "x-forwarded-proto"} & set(seen)
     assert seen["authorization"] == "Bearer sk-test-1"
     assert "x-api-key" not in seen
     assert seen["accept-encoding"] == "identity"

@@ -79,8 +79,7 @@ static void put(struct site *s, const struct ctl_res_kind *kind, const char *jso
     ctl_store_put(s->store, kind, v, 0, GW_STR("a"), GW_STR("r.yaml:3"));
 }
 
-// --- tests
-// ----------------------------------------------------------------------------------------
+// --- tests -------------------------------------------------------------------------------------
 
 static void wrong_questions(void) {
     struct site s;

@@ -11,8 +11,7 @@
 
 #define WAIT_MS 5000
 
-// --- the stage
-// ------------------------------------------------------------------------------------
+// --- the stage ---------------------------------------------------------------------------------
 
 static void on_change(void *arg) {
     struct stage *s = arg;
@@ -89,8 +88,7 @@ enum ctl_programmed stage_said(const struct stage *s, const char *name, const ch
                                   ret_reason ? ret_reason : &reason);
 }
 
-// --- data planes
-// ----------------------------------------------------------------------------------
+// --- data planes -------------------------------------------------------------------------------
 
 void plane_say(struct plane *p, json_t *message) {
     struct gw_err err;

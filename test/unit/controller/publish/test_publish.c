@@ -39,8 +39,7 @@ static void plane_join(struct plane *p, struct stage *s) {
     stage_turn(s, 20);
 }
 
-// --- the state folder
-// -----------------------------------------------------------------------------
+// --- the state folder --------------------------------------------------------------------------
 
 static unsigned mode_of(const char *dir, const char *file) {
     char path[128];
@@ -98,8 +97,7 @@ static void a_wrong_token_gets_nothing(void) {
     stage_fini(&s);
 }
 
-// --- what is sent
-// ---------------------------------------------------------------------------------
+// --- what is sent ------------------------------------------------------------------------------
 
 static void a_new_one_gets_all_and_then_changes(void) {
     struct stage s;
@@ -261,8 +259,7 @@ static void resources_sent_are_counted(void) {
     stage_fini(&s);
 }
 
-// --- views
-// ----------------------------------------------------------------------------------------
+// --- views -------------------------------------------------------------------------------------
 
 static void one_gateway_gets_what_it_needs(void) {
     static const char *const bodies[][2] = {
@@ -317,8 +314,7 @@ static void one_gateway_gets_what_it_needs(void) {
     stage_fini(&s);
 }
 
-// --- what is said
-// ---------------------------------------------------------------------------------
+// --- what is said ------------------------------------------------------------------------------
 
 static void programmed_means_acknowledged(void) {
     struct stage s;
@@ -464,8 +460,7 @@ static void a_bad_resource_is_not_sent(void) {
     stage_fini(&s);
 }
 
-// --- bad peers, and the dump
-// ----------------------------------------------------------------------
+// --- bad peers, and the dump -------------------------------------------------------------------
 
 static void bad_messages_end_the_connection(void) {
     static const char *const first[] = {

@@ -11,8 +11,7 @@
 #define T2 "2026-01-01T00:00:05Z"
 #define T3 "2026-01-01T00:00:09Z"
 
-// --- words
-// ----------------------------------------------------------------------------------------
+// --- words -------------------------------------------------------------------------------------
 
 static void words_of_programmed(void) {
     static const struct {
@@ -65,8 +64,7 @@ static void words_of_a_route_do_not_count(void) {
     }
 }
 
-// --- reports
-// --------------------------------------------------------------------------------------
+// --- reports -----------------------------------------------------------------------------------
 
 struct scene {
     struct stage stage;
@@ -142,8 +140,7 @@ static json_t *parent(void) {
     return json_pack("{ss}", "name", "edge");
 }
 
-// --- shapes
-// ---------------------------------------------------------------------------------------
+// --- shapes ------------------------------------------------------------------------------------
 
 static void shapes(void) {
     struct scene c;
@@ -205,8 +202,7 @@ static void shape_of_a_gateway(void) {
     scene_fini(&c);
 }
 
-// --- writing
-// --------------------------------------------------------------------------------------
+// --- writing -----------------------------------------------------------------------------------
 
 static void equal_status_is_not_written(void) {
     struct scene c;
@@ -268,8 +264,7 @@ static void a_text_cut_within_a_character_is_kept(void) {
     scene_fini(&c);
 }
 
-// --- acknowledgements
-// -----------------------------------------------------------------------------
+// --- acknowledgements --------------------------------------------------------------------------
 
 // reload-05: acknowledgements move Programmed alone, and a refusal that of its cause alone.
 static void reload_05(void) {

@@ -10,8 +10,7 @@
 #define MANY_ROUTES 10000
 #define ONE_EDIT_MS_MAX 50
 
-// --- a controller without a loop
-// ------------------------------------------------------------------
+// --- a controller without a loop ---------------------------------------------------------------
 
 struct world {
     struct ctl_store *store;
@@ -129,8 +128,7 @@ static void put_route(struct world *w, const char *ns, const char *name, const c
 #define WEB "'name': 'web', 'port': 80"
 #define MODEL "'group': 'kgateway.dev', 'kind': 'LLMBackend', 'name': 'model'"
 
-// --- one edit among many
-// --------------------------------------------------------------------------
+// --- one edit among many -----------------------------------------------------------------------
 
 static void put_many(struct world *w) {
     put_gateway(w, "");
@@ -222,8 +220,7 @@ static void test_edit_of_a_gateway_that_concerns_all(void) {
     world_fini(&w);
 }
 
-// --- what is missing, and comes
-// -------------------------------------------------------------------
+// --- what is missing, and comes ----------------------------------------------------------------
 
 static void test_missing_service_concerns_its_routes_alone(void) {
     struct world w;
@@ -298,8 +295,7 @@ static void test_grant_concerns_routes_across_namespaces_alone(void) {
     world_fini(&w);
 }
 
-// --- model backends
-// -------------------------------------------------------------------------------
+// --- model backends ----------------------------------------------------------------------------
 
 static void put_model(struct world *w, const char *spec) {
     put(w, &ctl_res_llm_backend,
@@ -388,8 +384,7 @@ static void test_key_from_the_environment(void) {
     }
 }
 
-// --- nothing to do
-// --------------------------------------------------------------------------------
+// --- nothing to do -----------------------------------------------------------------------------
 
 static void test_nothing_dirty_gives_nothing(void) {
     struct world w;
@@ -455,8 +450,7 @@ static void test_namespace_labels_concern_selectors_alone(void) {
     }
 }
 
-// --- hostnames
-// ------------------------------------------------------------------------------------
+// --- hostnames ---------------------------------------------------------------------------------
 
 static void test_hostnames_meet(void) {
     static const struct {

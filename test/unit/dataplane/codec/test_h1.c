@@ -7,8 +7,7 @@
 
 extern CU_SuiteInfo suite_dataplane_codec_h1;
 
-// --- helpers
-// --------------------------------------------------------------------------------------
+// --- helpers -----------------------------------------------------------------------------------
 
 // The head of the first request of text, or NULL with a failed assertion.
 struct parsed {
@@ -40,8 +39,7 @@ static bool is(struct gw_str s, const char *want) {
 #define POST "POST / HTTP/1.1\r\nHost: a\r\n"
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
 
-// --- heads
-// ----------------------------------------------------------------------------------------
+// --- heads -------------------------------------------------------------------------------------
 
 static void a_plain_head(void) {
     struct parsed p;
@@ -269,8 +267,7 @@ static void heads_do_not_borrow_from_the_input(void) {
     done(&p);
 }
 
-// --- events
-// ---------------------------------------------------------------------------------------
+// --- events ------------------------------------------------------------------------------------
 
 // Types of events in order: H, D (joined), T, E; then the data.
 static void check_events(const char *input, const char *want) {

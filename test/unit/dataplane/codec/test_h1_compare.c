@@ -19,8 +19,7 @@ extern CU_SuiteInfo suite_dataplane_codec_h1_compare;
 #define EVERY_BYTE_MAX 2048
 #define CUTS_STEP 37
 
-// --- files
-// ----------------------------------------------------------------------------------------
+// --- files -------------------------------------------------------------------------------------
 
 static struct gw_str read_file(const char *name) {
     char path[512];
@@ -71,8 +70,7 @@ static void blame(const char *name, const char *what, const struct gw_text *a,
            GW_STR_ARG(gw_text_str(a)), GW_STR_ARG(gw_text_str(b)));
 }
 
-// --- names
-// ----------------------------------------------------------------------------------------
+// --- names -------------------------------------------------------------------------------------
 
 static void check_name(const char *name, const struct h1_stream *s) {
     bool is_request = strncmp(name, "req-", 4) == 0, is_response = strncmp(name, "res-", 4) == 0;
@@ -95,8 +93,7 @@ static void files_do_what_their_names_say(void) {
     CU_ASSERT(each_file(check_name) >= FILES_MIN);
 }
 
-// --- cuts
-// -----------------------------------------------------------------------------------------
+// --- cuts --------------------------------------------------------------------------------------
 
 static void check_some_cuts(const char *name, const struct h1_stream *s) {
     struct gw_text whole = {0}, cut = {0};
@@ -126,8 +123,7 @@ static void cuts_change_nothing(void) {
     CU_ASSERT(each_file(check_cuts) >= FILES_MIN);
 }
 
-// --- the second parser
-// ----------------------------------------------------------------------------
+// --- the second parser -------------------------------------------------------------------------
 
 // A message as both parsers are asked to describe it: method or status, target, end-to-end fields,
 // body.
@@ -253,8 +249,7 @@ static void second_describe(struct second *s, const http_parser *p, bool is_requ
     }
 }
 
-// --- ours beside it
-// -------------------------------------------------------------------------------
+// --- ours beside it ----------------------------------------------------------------------------
 
 #define HEADS_MAX 64
 struct ours {

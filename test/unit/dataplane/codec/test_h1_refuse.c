@@ -7,8 +7,7 @@
 
 extern CU_SuiteInfo suite_dataplane_codec_h1_refuse;
 
-// --- helpers
-// --------------------------------------------------------------------------------------
+// --- helpers -----------------------------------------------------------------------------------
 
 struct refusal {
     const char *input;
@@ -41,8 +40,7 @@ static void refuse(const struct refusal *c) {
 #define POST "POST / HTTP/1.1\r\nHost: a\r\n"
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
 
-// --- refusals
-// -------------------------------------------------------------------------------------
+// --- refusals ----------------------------------------------------------------------------------
 
 static void refuses_request_lines(void) {
     static const struct refusal cases[] = {
@@ -228,8 +226,7 @@ static void refuses_a_closed_connection(void) {
     REFUSE(cases);
 }
 
-// --- limits
-// ---------------------------------------------------------------------------------------
+// --- limits ------------------------------------------------------------------------------------
 
 // head, fill times n, tail.
 static char *filled(const char *head, char fill, size_t n, const char *tail) {

@@ -117,6 +117,9 @@ static void each_refusal_names_its_reason(void) {
          "{\"type\":\"service\",\"endpoints\":\"endpoints/default/none/81\"}",
          "endpoints: 'endpoints/default/none/81' is missing or was refused"},
         {"secret/default/s/key", "{\"value\":\" \\n\"}", "the value is empty"},
+        {"listener/default/other/web",
+         "{\"gateway\":\"default/other\",\"name\":\"web\",\"port\":8080,\"protocol\":\"HTTP\"}",
+         "port 8080 and hostname '*' are served by " LISTENER " already"},
         {"secret/default/s/key", "{\"value\":\"hush\\nx\"}", "control byte at 4"},
     };
     for (size_t i = 0; i < GW_ARRAY_LEN(table); i++) {

@@ -23,8 +23,7 @@ static enum gw_rc compile(const char *type, const char *json, struct gw_arena *a
     return rc;
 }
 
-// --- refusals
-// -------------------------------------------------------------------------------------
+// --- refusals ----------------------------------------------------------------------------------
 
 static void refuse(const char *type, const char *json, const char *why) {
     struct gw_arena a = {0};
@@ -117,8 +116,7 @@ static void unknown_types_are_not_found(void) {
     CU_ASSERT_PTR_NULL(dp_policy_find(GW_STR("")));
 }
 
-// --- changes
-// --------------------------------------------------------------------------------------
+// --- changes -----------------------------------------------------------------------------------
 
 // fields: "name=value;..." before and after.
 static void change(const char *type, const char *json, const char *before, const char *want) {

@@ -8,8 +8,7 @@
 
 extern CU_SuiteInfo suite_dataplane_route_router;
 
-// --- rules and requests as text
-// -------------------------------------------------------------------
+// --- rules and requests as text ----------------------------------------------------------------
 
 #define PAIRS_MAX 4
 // {hostname, "=/exact" or "/prefix", method, headers, query}: "n:v n:v". A rule's target is itself.
@@ -109,8 +108,7 @@ static void check(const struct rule *rules, size_t rules_n, const struct expecta
 #define CHECK(rules, expectations)                                                                 \
     check(rules, GW_ARRAY_LEN(rules), expectations, GW_ARRAY_LEN(expectations))
 
-// --- tables
-// ---------------------------------------------------------------------------------------
+// --- tables ------------------------------------------------------------------------------------
 
 static void an_empty_router_matches_nothing(void) {
     struct dp_router *router = build(NULL, 0);
@@ -353,8 +351,7 @@ static void a_path_of_slashes_is_answered(void) {
     dp_router_free(router);
 }
 
-// --- against a matcher that asks every rule
-// -------------------------------------------------------
+// --- against a matcher that asks every rule ----------------------------------------------------
 
 static bool naive_path(const struct rule *r, struct gw_str path) {
     if (r->path[0] == '=') return gw_str_eq(path, gw_str_of(r->path + 1));
