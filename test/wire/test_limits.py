@@ -271,7 +271,9 @@ def test_limits_06_slow_readers(t, request_):
                     got += len(s.recv(256))
                 most = max(most, t.dp.rss_kib())
                 time.sleep(0.2)
-        assert not quick.lost and quick.answered > 100 and quick.slowest < 0.5 * SLOW
+        # A sanitized build scans the flood ten times slower, and the quick ones share its cores.
+        enough = 100 if SLOW == 1 else 10
+        assert not quick.lost and quick.answered > enough and quick.slowest < 0.5 * SLOW
         assert SLOW > 1 or most - before < 20 * 1024, f"{most - before} KiB more"
         assert got < 50 * 64 * 1024
     finally:
