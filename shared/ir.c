@@ -5,7 +5,6 @@
 
 #include "shared/schema.h"
 
-#include <arpa/inet.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,22 +300,13 @@ static enum gw_rc check_backend(struct gw_str name, const json_t *body, struct g
     return GW_OK;
 }
 
-static bool is_ip(struct gw_str s) {
-    char copy[INET6_ADDRSTRLEN + 1];
-    unsigned char parsed[16];
-    if (s.len >= sizeof(copy)) return false;
-    memcpy(copy, s.ptr, s.len);
-    copy[s.len] = 0;
-    return inet_pton(AF_INET, copy, parsed) == 1 || inet_pton(AF_INET6, copy, parsed) == 1;
-}
-
 static enum gw_rc check_endpoints(struct gw_str name, const json_t *body, struct gw_err *err) {
     (void)name;
     if (has(body, "addresses") == has(body, "dns"))
         return gw_err_set(err, GW_ERR_INPUT, 0, "needs one of addresses and dns");
     const json_t *list = gw_json_get(body, "addresses");
     for (size_t i = 0; i < json_array_size(list); i++)
-        if (!is_ip(gw_json_str(json_array_get(list, i), "host")))
+        if (!gw_str_is_ip(gw_json_str(json_array_get(list, i), "host")))
             return gw_err_set(err, GW_ERR_INPUT, 0, "addresses[%zu].host: is no IP address", i);
     return GW_OK;
 }

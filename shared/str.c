@@ -2,6 +2,7 @@
 // Byte ranges, the growing text and the hash of the maps. Durations are in duration.c.
 #include "shared/str.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -84,6 +85,15 @@ enum gw_rc gw_str_to_u64(struct gw_str s, uint64_t max, uint64_t *ret) {
 }
 
 // Only the last '*' is ever gone back to, so the cost is at most pattern times text.
+bool gw_str_is_ip(struct gw_str s) {
+    char copy[INET6_ADDRSTRLEN + 1];
+    unsigned char parsed[16];
+    if (s.len >= sizeof(copy)) return false;
+    memcpy(copy, s.ptr, s.len);
+    copy[s.len] = 0;
+    return inet_pton(AF_INET, copy, parsed) == 1 || inet_pton(AF_INET6, copy, parsed) == 1;
+}
+
 bool gw_str_glob(struct gw_str pattern, struct gw_str s) {
     size_t p = 0, i = 0, star = SIZE_MAX, resume = 0;
     while (i < s.len) {

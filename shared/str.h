@@ -36,6 +36,8 @@ ptrdiff_t gw_str_find(struct gw_str s, char c);
 struct gw_str gw_str_cut(struct gw_str *rest, char sep);
 // Decimal digits only, no sign, no blanks, whole text; refuses overflow over max.
 enum gw_rc gw_str_to_u64(struct gw_str s, uint64_t max, uint64_t *ret) GW_MUST_USE;
+// An IPv4 or IPv6 address (without brackets).
+bool gw_str_is_ip(struct gw_str s);
 // Shell-like glob with '*' alone (any run of bytes).
 bool gw_str_glob(struct gw_str pattern, struct gw_str s);
 // In place, ASCII.

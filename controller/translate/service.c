@@ -3,7 +3,6 @@
 // concern the endpoint set alone, so a pod that comes or goes translates no rule.
 #include "controller/translate/tr.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 // More than any data plane balances over; a resource must stay below GW_IR_RESOURCE_BYTES_MAX.
@@ -120,15 +119,6 @@ static json_t *from_slices(const struct ctl_translator *t, const struct tr_port 
     return body;
 }
 
-static bool is_ip(struct gw_str s) {
-    char copy[INET6_ADDRSTRLEN + 1];
-    unsigned char parsed[16];
-    if (s.len >= sizeof(copy)) return false;
-    memcpy(copy, s.ptr, s.len);
-    copy[s.len] = 0;
-    return inet_pton(AF_INET, copy, parsed) == 1 || inet_pton(AF_INET6, copy, parsed) == 1;
-}
-
 // "host:port" or "[v6]:port", as --endpoint checked it.
 static json_t *from_option(const char *text) {
     const char *colon = strrchr(text, ':');
@@ -137,7 +127,7 @@ static json_t *from_option(const char *text) {
     struct gw_str host = {text, (size_t)(colon - text)};
     if (host.len >= 2 && host.ptr[0] == '[') host = (struct gw_str){host.ptr + 1, host.len - 2};
     json_t *body = json_object();
-    if (is_ip(host)) {
+    if (gw_str_is_ip(host)) {
         json_t *list = json_array();
         json_array_append_new(list, host_port(host, (int64_t)port));
         tr_set(body, "addresses", list);

@@ -336,6 +336,18 @@ static void duration_takes(void) {
     }
 }
 
+static void addresses(void) {
+    static const struct {
+        const char *text;
+        bool want;
+    } table[] = {
+        {"", false},          {"1.2.3", false}, {"1.2.3.4.5", false}, {"[::1]", false},
+        {"localhost", false}, {"::1", true},    {"10.0.0.1", true},   {"2001:db8::5", true},
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(table); i++)
+        CU_ASSERT_EQUAL(gw_str_is_ip(gw_str_of(table[i].text)), table[i].want);
+}
+
 static CU_TestInfo tests[] = {
     {"eq looks at length and bytes", eq_looks_at_length_and_bytes},
     {"eq_nocase is ASCII only", eq_nocase_is_ascii_only},
@@ -360,6 +372,7 @@ static CU_TestInfo tests[] = {
     {"UTF-8 character lengths", utf8_char_lengths},
     {"duration refuses", duration_refuses},
     {"duration takes", duration_takes},
+    {"addresses", addresses},
     CU_TEST_INFO_NULL,
 };
 CU_SuiteInfo suite_shared_str = {"shared_str", NULL, NULL, NULL, NULL, tests};
