@@ -10,7 +10,7 @@
 // Heads, ids and what steps note. A head of DP_H1_HEAD_BYTES_MAX both ways and its edits fit.
 #define DP_REQ_ARENA_BYTES_MAX (512 * 1024)
 #define DP_REQ_INLINE_BYTES 3072
-#define DP_LINGER_BYTES_MAX (4 << 20) // read and dropped after an early answer (RFC 9112 9.6)
+#define DP_LINGER_BYTES_MAX (64 << 20) // read and dropped after an early answer (RFC 9112 9.6)
 #define DP_LINGER_MS 2000
 #define DP_ATTEMPTS_MAX 3
 
