@@ -78,7 +78,6 @@ void dp_answer_send(struct dp_req *r) {
         r->bytes_out = r->local_body.len;
         dp_conn_push(c, NULL, gw_text_str(&r->local_body));
     }
-    r->answer_done = true;
     if (!head.ptr || dp_conn_flush(c, &err) != GW_OK) {
         dp_req_cancel(r);
         return;

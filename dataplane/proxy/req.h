@@ -107,7 +107,7 @@ struct dp_req {
     struct dp_head *answer;
     struct gw_str answer_head;   // encoded; empty once pushed
     int status, upstream_status; // 0: none sent, none seen
-    bool keep_alive, answer_chunked, answer_no_body, answer_done;
+    bool keep_alive, answer_chunked;
     bool up_done, up_keep_alive; // the upstream's message ended cleanly; its connection may go on
     struct gw_text local_body;
     const char *local_type; // content type of an answer of ours

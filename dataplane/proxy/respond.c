@@ -24,8 +24,7 @@ static bool has_no_body(const struct dp_req *r) {
 static void choose_framing(struct dp_req *r) {
     struct dp_head *a = r->answer;
     bool old_client = r->head->minor_version == 0;
-    r->answer_no_body = has_no_body(r);
-    if (!r->answer_no_body && a->content_length < 0) {
+    if (!has_no_body(r) && a->content_length < 0) {
         a->chunked = !old_client;
         if (old_client) r->keep_alive = false; // its end is the connection's
     } else {
@@ -149,7 +148,6 @@ static void end_answer(struct dp_req *r, struct dp_fields *trailers) {
         struct gw_str last = dp_h1_encode_last_chunk(trailers, &r->arena);
         dp_conn_push(&r->client->conn, NULL, last.ptr ? last : GW_STR("0\r\n\r\n"));
     }
-    r->answer_done = true;
 }
 
 static void arm(struct dp_req *r) {
