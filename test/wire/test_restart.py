@@ -8,7 +8,8 @@ import urllib.error
 
 import pytest
 
-from harness import GATEWAY, Reader, Stack, docs, read_response, route, service, wait_for
+from harness import (GATEWAY, Reader, Stack, docs, free_ports, read_response, route, service,
+                     wait_for)
 from traffic import Traffic
 
 STEADY = route("steady", """
@@ -95,7 +96,7 @@ def test_broken_snapshot_file_is_refused_in_words():
 
 def test_two_dataplanes_of_one_controller():
     with Stack(BASE) as t:
-        admin2 = t.web_port + 12000
+        [admin2] = free_ports(1)
         second = t.start("second", "tandem-dataplane", "--controller", f"127.0.0.1:{t.push_port}",
                          "--bootstrap", t.folder / "ctl", "--state", t.folder / "dp2", "--bind",
                          "127.0.0.1", "--port-map", f"8080={t.port2}", "--admin",
