@@ -16,12 +16,22 @@
 #define SAYS_HEADER_NAME "is no header name in lower case"
 
 static const struct gw_field text_elem = {.type = GW_F_STRING, .min = 1, .max = GW_IR_NAME_MAX};
+static const struct gw_field value_elem = {.type = GW_F_STRING, .min = 1, .max = 512};
 static const struct gw_field hostname_elem = {
     .type = GW_F_STRING,
     .min = 1,
     .max = 253,
     .pattern = "(\\*\\.)?" P_HOST_NAME,
     .pattern_says = "is no host name in lower case",
+};
+
+static const struct gw_field listener_tls_fields[] = {
+    {.name = "certificates",
+     .type = GW_F_LIST,
+     .flags = GW_F_REQUIRED,
+     .max = 64,
+     .elem = &text_elem},
+    {0},
 };
 
 static const struct gw_field listener_fields[] = {
@@ -31,7 +41,8 @@ static const struct gw_field listener_fields[] = {
     {.name = "protocol",
      .type = GW_F_STRING,
      .flags = GW_F_REQUIRED,
-     .values = (const char *const[]){"HTTP", NULL}},
+     .values = (const char *const[]){"HTTP", "HTTPS", NULL}},
+    {.name = "tls", .type = GW_F_OBJECT, .fields = listener_tls_fields},
     {.name = "hostname",
      .type = GW_F_STRING,
      .min = 1,
@@ -88,11 +99,42 @@ static const struct gw_field match_fields[] = {
 };
 static const struct gw_field match_elem = {.type = GW_F_OBJECT, .fields = match_fields};
 
+// "prefix" of a path change: what ReplacePrefixMatch takes away (the rule's only match has it).
+static const struct gw_field path_change_fields[] = {
+    {.name = "type",
+     .type = GW_F_STRING,
+     .flags = GW_F_REQUIRED,
+     .values = (const char *const[]){"ReplaceFullPath", "ReplacePrefixMatch", NULL}},
+    {.name = "value", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .max = 1024},
+    {.name = "prefix", .type = GW_F_STRING, .min = 1, .max = 1024},
+    {0},
+};
+
+// Of all types of filter; the data plane's descriptor of the type says which belong to it.
 static const struct gw_field filter_fields[] = {
     {.name = "type", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .min = 1, .max = 64},
+    // RequestHeaderModifier, ResponseHeaderModifier
     {.name = "set", .type = GW_F_LIST, .max = 64, .elem = &header_elem},
     {.name = "add", .type = GW_F_LIST, .max = 64, .elem = &header_elem},
     {.name = "remove", .type = GW_F_LIST, .max = 64, .elem = &header_name_elem},
+    // RequestRedirect, URLRewrite
+    {.name = "scheme", .type = GW_F_STRING, .values = (const char *const[]){"http", "https", NULL}},
+    {.name = "hostname", .type = GW_F_STRING, .min = 1, .max = 253},
+    {.name = "port", .type = GW_F_INT, .min = 1, .max = 65535},
+    {.name = "status", .type = GW_F_INT, .min = 301, .max = 308},
+    {.name = "path", .type = GW_F_OBJECT, .fields = path_change_fields},
+    // RequestMirror: one of backend and invalid; numerator of denominator requests are mirrored
+    {.name = "backend", .type = GW_F_STRING, .min = 1, .max = GW_IR_NAME_MAX},
+    {.name = "invalid", .type = GW_F_STRING, .min = 1, .max = 256},
+    {.name = "numerator", .type = GW_F_INT, .min = 0, .max = INT32_MAX},
+    {.name = "denominator", .type = GW_F_INT, .min = 1, .max = INT32_MAX},
+    // CORS
+    {.name = "origins", .type = GW_F_LIST, .max = 64, .elem = &value_elem},
+    {.name = "methods", .type = GW_F_LIST, .max = 16, .elem = &value_elem},
+    {.name = "headers", .type = GW_F_LIST, .max = 64, .elem = &value_elem},
+    {.name = "expose", .type = GW_F_LIST, .max = 64, .elem = &value_elem},
+    {.name = "credentials", .type = GW_F_BOOL},
+    {.name = "max_age", .type = GW_F_INT, .min = 0, .max = INT32_MAX},
     {0},
 };
 static const struct gw_field filter_elem = {.type = GW_F_OBJECT, .fields = filter_fields};
@@ -116,11 +158,19 @@ static const struct gw_field rule_backend_fields[] = {
     {.name = "backend", .type = GW_F_STRING, .min = 1, .max = GW_IR_NAME_MAX},
     {.name = "invalid", .type = GW_F_STRING, .min = 1, .max = 256},
     {.name = "weight", .type = GW_F_INT, .flags = GW_F_REQUIRED, .min = 0, .max = 1000000},
+    {.name = "filters", .type = GW_F_LIST, .max = RULE_LIST_MAX, .elem = &filter_elem},
     {0},
 };
 static const struct gw_field rule_backend_elem = {.type = GW_F_OBJECT,
                                                   .fields = rule_backend_fields};
 
+#define TIMEOUT_MS_MAX 86400000 // a day
+// 0: none. request_ms is the whole as the client sees it, backend_ms one attempt.
+static const struct gw_field rule_timeout_fields[] = {
+    {.name = "request_ms", .type = GW_F_INT, .max = TIMEOUT_MS_MAX},
+    {.name = "backend_ms", .type = GW_F_INT, .max = TIMEOUT_MS_MAX},
+    {0},
+};
 static const struct gw_field rule_fields[] = {
     {.name = "route", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .min = 3, .max = 317},
     {.name = "index", .type = GW_F_INT, .flags = GW_F_REQUIRED, .min = 0, .max = 65535},
@@ -144,6 +194,7 @@ static const struct gw_field rule_fields[] = {
      .max = 64,
      .elem = &rule_backend_elem},
     {.name = "llm", .type = GW_F_BOOL},
+    {.name = "timeouts", .type = GW_F_OBJECT, .fields = rule_timeout_fields},
     {0},
 };
 
@@ -174,7 +225,6 @@ static const struct gw_field key_fields[] = {
 };
 static const struct gw_field key_elem = {.type = GW_F_OBJECT, .fields = key_fields};
 
-#define TIMEOUT_MS_MAX 86400000 // a day
 static const struct gw_field timeout_fields[] = {
     {.name = "connect_ms", .type = GW_F_INT, .max = TIMEOUT_MS_MAX},
     {.name = "first_token_ms", .type = GW_F_INT, .max = TIMEOUT_MS_MAX},
@@ -190,6 +240,8 @@ static const struct gw_field backend_fields[] = {
      .flags = GW_F_REQUIRED,
      .values = (const char *const[]){"service", "llm", NULL}},
     {.name = "endpoints", .type = GW_F_STRING, .min = 1, .max = GW_IR_NAME_MAX},
+    // What a service speaks (its appProtocol); absent: HTTP/1.1.
+    {.name = "protocol", .type = GW_F_STRING, .values = (const char *const[]){"h2c", "ws", NULL}},
     {.name = "provider", .type = GW_F_STRING, .min = 1, .max = 64},
     {.name = "dialect", .type = GW_F_STRING, .min = 1, .max = 64},
     {.name = "url", .type = GW_F_OBJECT, .fields = url_fields},
@@ -217,6 +269,12 @@ static const struct gw_field secret_fields[] = {
     {0},
 };
 
+static const struct gw_field tls_fields[] = {
+    {.name = "certificate", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .min = 1, .max = 262144},
+    {.name = "key", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .min = 1, .max = 65536},
+    {0},
+};
+
 static bool has(const json_t *obj, const char *key) {
     return gw_json_get(obj, key) != NULL;
 }
@@ -234,6 +292,13 @@ static enum gw_rc check_listener(struct gw_str name, const json_t *body, struct 
                      GW_STR_ARG(section));
     if (n < 0 || !gw_str_eq(name, gw_str_of(want)))
         return gw_err_set(err, GW_ERR_INPUT, 0, "gateway and name do not fit the resource's name");
+    bool is_https = gw_str_eq(gw_json_str(body, "protocol"), GW_STR("HTTPS"));
+    if (is_https != has(body, "tls"))
+        return gw_err_set(err, GW_ERR_INPUT, 0, "tls: belongs to protocol HTTPS, which needs it");
+    const json_t *list = gw_json_path(body, "tls.certificates");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!names_a(gw_json_str_of(json_array_get(list, i)), "tls/"))
+            return gw_err_set(err, GW_ERR_INPUT, 0, "tls.certificates[%zu]: is no tls resource", i);
     return GW_OK;
 }
 
@@ -245,6 +310,20 @@ static enum gw_rc check_matches(const json_t *matches, struct gw_err *err) {
         if (prefix && value.len > 1 && value.ptr[value.len - 1] == '/')
             return gw_err_set(err, GW_ERR_INPUT, 0,
                               "matches[%zu].path.value: a prefix ends with no slash", i);
+    }
+    return GW_OK;
+}
+
+// What is told apart by a filter's type is the data plane's affair; what refers is checked here.
+static enum gw_rc check_filters(const json_t *filters, const char *at, struct gw_err *err) {
+    for (size_t i = 0; i < json_array_size(filters); i++) {
+        const json_t *f = json_array_get(filters, i);
+        bool mirrors = gw_str_eq(gw_json_str(f, "type"), GW_STR("RequestMirror"));
+        if (mirrors && has(f, "backend") == has(f, "invalid"))
+            return gw_err_set(err, GW_ERR_INPUT, 0,
+                              "%sfilters[%zu]: needs one of backend and invalid", at, i);
+        if (has(f, "backend") && !names_a(gw_json_str(f, "backend"), "backend/"))
+            return gw_err_set(err, GW_ERR_INPUT, 0, "%sfilters[%zu].backend: is no backend", at, i);
     }
     return GW_OK;
 }
@@ -269,8 +348,11 @@ static enum gw_rc check_rule(struct gw_str name, const json_t *body, struct gw_e
                               "backends[%zu]: needs one of backend and invalid", i);
         if (has(b, "backend") && !names_a(gw_json_str(b, "backend"), "backend/"))
             return gw_err_set(err, GW_ERR_INPUT, 0, "backends[%zu].backend: is no backend", i);
+        char at[32];
+        snprintf(at, sizeof(at), "backends[%zu].", i);
+        GW_TRY(check_filters(gw_json_get(b, "filters"), at, err));
     }
-    return GW_OK;
+    return check_filters(gw_json_get(body, "filters"), "", err);
 }
 
 static enum gw_rc check_llm(const json_t *body, struct gw_err *err) {
@@ -278,6 +360,8 @@ static enum gw_rc check_llm(const json_t *body, struct gw_err *err) {
         return gw_err_set(err, GW_ERR_INPUT, 0, "an llm backend needs provider, dialect and url");
     if (has(body, "endpoints"))
         return gw_err_set(err, GW_ERR_INPUT, 0, "endpoints: are those of a service");
+    if (has(body, "protocol"))
+        return gw_err_set(err, GW_ERR_INPUT, 0, "protocol: is that of a service");
     const json_t *keys = gw_json_get(body, "keys");
     for (size_t i = 0; i < json_array_size(keys); i++)
         if (!names_a(gw_json_str(json_array_get(keys, i), "secret"), "secret/"))
@@ -322,6 +406,7 @@ static const struct {
     [GW_IR_BACKEND] = {"backend", 5, backend_fields, check_backend},
     [GW_IR_ENDPOINTS] = {"endpoints", 4, endpoints_fields, check_endpoints},
     [GW_IR_SECRET] = {"secret", 4, secret_fields, NULL},
+    [GW_IR_TLS] = {"tls", 3, tls_fields, NULL},
 };
 
 const char *gw_ir_kind_name(enum gw_ir_kind k) {
@@ -344,6 +429,17 @@ enum gw_rc gw_ir_kind_of(struct gw_str name, enum gw_ir_kind *ret, struct gw_err
         return GW_OK;
     }
     return no_name(kind, "kind of resource", err);
+}
+
+json_t *gw_ir_shown(struct gw_str name, json_t *body) {
+    enum gw_ir_kind k;
+    bool is_known = gw_ir_kind_of(name, &k, NULL) == GW_OK;
+    if (is_known && k != GW_IR_SECRET && k != GW_IR_TLS) return json_incref(body);
+    json_t *shown = json_object(), *value;
+    const char *key;
+    json_object_foreach(body, key, value)
+        json_object_set_new(shown, key, json_string("<redacted>"));
+    return shown;
 }
 
 static enum gw_rc check_name(struct gw_str name, enum gw_ir_kind k, struct gw_err *err) {

@@ -20,11 +20,16 @@ enum gw_ir_kind {
     GW_IR_BACKEND,
     GW_IR_ENDPOINTS,
     GW_IR_SECRET,
+    GW_IR_TLS, // a certificate chain and its key
     GW_IR_KIND_COUNT,
 };
 const char *gw_ir_kind_name(enum gw_ir_kind k); // "listener", "rule", ...
 // From a resource's name, which begins with "<kind>/".
 enum gw_rc gw_ir_kind_of(struct gw_str name, enum gw_ir_kind *ret, struct gw_err *err) GW_MUST_USE;
+
+// A body as people may see it: of secrets, and of kinds that are not known, each member reads
+// "<redacted>". New reference.
+json_t *gw_ir_shown(struct gw_str name, json_t *body);
 
 // Checks one resource's name, and its body by its kind's field table and its own rules (body and
 // name tell the same, a rule's backend is one or says why not, exactly one of addresses and dns,

@@ -226,9 +226,8 @@ json_t *ctl_publish_addresses(const struct ctl_publish *p, const char *gateway) 
 // --- for people --------------------------------------------------------------------------------
 
 static json_t *dump_resource(const struct ctl_pub_resource *r) {
-    bool is_secret = gw_str_starts(gw_str_of(r->name), GW_STR("secret/"));
-    json_t *body = is_secret ? json_pack("{ss}", "value", "(redacted)") : json_incref(r->body);
-    return json_pack("{sssbso}", "version", r->version, "programmed", r->programmed, "body", body);
+    return json_pack("{sssbso}", "version", r->version, "programmed", r->programmed, "body",
+                     gw_ir_shown(gw_str_of(r->name), r->body));
 }
 
 static json_t *dump_peer(const struct ctl_peer *peer) {

@@ -47,8 +47,10 @@ enum gw_rc dp_compile_listener(struct dp_compile *c, struct gw_str name, const j
     l->hostname = gw_arena_dup(c->arena, gw_json_str(body, "hostname"));
     const struct gw_str labels[] = {l->gateway, GW_STR(""), GW_STR(""), GW_STR("4xx")};
     l->requests_unrouted = gw_metric_series(&dp_metric_requests, labels);
+    l->port = (uint16_t)gw_json_int(body, "port", 0);
+    l->is_tls = gw_json_get(body, "tls") != NULL;
     b->listener = l;
-    b->port = (uint16_t)gw_json_int(body, "port", 0);
+    b->port = l->port;
     b->router = dp_router_builder_new();
     gw_map_put(&c->listeners, name, b);
     return GW_OK;

@@ -95,6 +95,8 @@ struct dp_listener {
     struct gw_str gateway;    // "default/edge"
     struct gw_str section;    // "http"
     struct gw_str hostname;   // "": any
+    uint16_t port;            // as the Gateway names it
+    bool is_tls;              // HTTPS
     struct dp_router *router; // targets are const struct dp_rule *
     gw_metric_id requests_unrouted;
 };

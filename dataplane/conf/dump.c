@@ -5,27 +5,13 @@
 
 #include <stdlib.h>
 
-#define REDACTED "<redacted>"
-
-static json_t *redacted(json_t *body) {
-    json_t *shown = json_object();
-    const char *key;
-    json_t *value;
-    json_object_foreach(body, key, value) json_object_set_new(shown, key, json_string(REDACTED));
-    return shown;
-}
-
 static json_t *resources(const struct dp_held *h) {
     json_t *shown = json_object();
     struct gw_str *names = gw_map_sorted_keys(&h->entries);
     for (size_t i = 0; i < h->entries.len; i++) {
         const struct dp_held_entry *e = gw_map_get(&h->entries, names[i]);
-        enum gw_ir_kind kind = GW_IR_SECRET;
         if (!e->good) continue;
-        bool is_known = gw_ir_kind_of(names[i], &kind, NULL) == GW_OK;
-        bool is_secret = !is_known || kind == GW_IR_SECRET;
-        json_object_setn_new(shown, names[i].ptr, names[i].len,
-                             is_secret ? redacted(e->good) : json_incref(e->good));
+        json_object_setn_new(shown, names[i].ptr, names[i].len, gw_ir_shown(names[i], e->good));
     }
     free(names);
     return shown;

@@ -9,11 +9,10 @@ static enum gw_rc compile(const json_t *spec, struct gw_arena *arena, const void
     return dp_header_modifier_compile(spec, true, arena, ret_conf, err);
 }
 
-static enum gw_rc request(const void *conf, struct dp_head *head, struct gw_arena *a,
-                          struct gw_err *err) {
+static enum gw_rc request(const void *conf, struct dp_policy_call *c) {
     const struct dp_header_modifier *m = conf;
-    if (m->authority.ptr) head->authority = m->authority;
-    return dp_header_modifier_apply(m, &head->fields, a, 431, err);
+    if (m->authority.ptr) c->head->authority = m->authority;
+    return dp_header_modifier_apply(m, &c->head->fields, c->arena, 431, c->err);
 }
 
 const struct dp_policy_type dp_policy_request_header_modifier = {

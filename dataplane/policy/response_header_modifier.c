@@ -8,9 +8,8 @@ static enum gw_rc compile(const json_t *spec, struct gw_arena *arena, const void
     return dp_header_modifier_compile(spec, false, arena, ret_conf, err);
 }
 
-static enum gw_rc response(const void *conf, struct dp_head *head, struct gw_arena *a,
-                           struct gw_err *err) {
-    return dp_header_modifier_apply(conf, &head->fields, a, 502, err);
+static enum gw_rc response(const void *conf, struct dp_policy_call *c) {
+    return dp_header_modifier_apply(conf, &c->answer->fields, c->arena, 502, c->err);
 }
 
 const struct dp_policy_type dp_policy_response_header_modifier = {

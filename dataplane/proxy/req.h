@@ -141,8 +141,9 @@ enum gw_rc dp_req_wait_for(struct dp_req *r, unsigned wanted);
 enum gw_rc dp_req_fail(struct dp_req *r, enum gw_rc rc, int status, const char *code,
                        const char *fmt, ...) GW_PRINTF(5, 6);
 
-enum gw_rc dp_step_route(struct dp_req *r);    // route.c
-enum gw_rc dp_step_filter(struct dp_req *r);   // route.c
+enum gw_rc dp_step_route(struct dp_req *r);  // route.c
+enum gw_rc dp_step_filter(struct dp_req *r); // route.c
+struct dp_policy_call dp_req_policy_call(struct dp_req *r);
 enum gw_rc dp_step_plan(struct dp_req *r);     // plan.c
 enum gw_rc dp_step_upstream(struct dp_req *r); // attempt.c
 enum gw_rc dp_step_respond(struct dp_req *r);  // respond.c

@@ -6,10 +6,11 @@
 // --- the step ----------------------------------------------------------------------------------
 
 static enum gw_rc filter_answer(struct dp_req *r) {
+    struct dp_policy_call call = dp_req_policy_call(r);
     for (unsigned i = 0; i < r->rule->filters_n; i++) {
         const struct dp_policy *p = &r->rule->filters[i];
         if (!p->type->response) continue;
-        enum gw_rc rc = p->type->response(p->conf, r->answer, &r->arena, &r->err);
+        enum gw_rc rc = p->type->response(p->conf, &call);
         if (rc != GW_OK) return gw_err_wrap(&r->err, "filter %s", p->type->name);
     }
     return GW_OK;

@@ -23,11 +23,23 @@ enum gw_rc dp_step_route(struct dp_req *r) {
     return GW_OK;
 }
 
+struct dp_policy_call dp_req_policy_call(struct dp_req *r) {
+    return (struct dp_policy_call){
+        .head = r->head,
+        .arena = &r->arena,
+        .scheme = r->listener->is_tls ? GW_STR("https") : GW_STR("http"),
+        .port = r->listener->port,
+        .answer = r->answer,
+        .err = &r->err,
+    };
+}
+
 enum gw_rc dp_step_filter(struct dp_req *r) {
+    struct dp_policy_call call = dp_req_policy_call(r);
     for (unsigned i = 0; i < r->rule->filters_n; i++) {
         const struct dp_policy *p = &r->rule->filters[i];
         if (!p->type->request) continue;
-        enum gw_rc rc = p->type->request(p->conf, r->head, &r->arena, &r->err);
+        enum gw_rc rc = p->type->request(p->conf, &call);
         if (rc != GW_OK) {
             r->code = "filter";
             return gw_err_wrap(&r->err, "filter %s", p->type->name);

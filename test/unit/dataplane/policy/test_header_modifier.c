@@ -131,8 +131,8 @@ static void change(const char *type, const char *json, const char *before, const
     }
     CU_ASSERT_EQUAL_FATAL(compile(type, json, &a, &conf, &err), GW_OK);
     const struct dp_policy_type *t = type_of(type);
-    enum gw_rc rc =
-        t->request ? t->request(conf, &head, &a, &err) : t->response(conf, &head, &a, &err);
+    struct dp_policy_call call = {.head = &head, .answer = &head, .arena = &a, .err = &err};
+    enum gw_rc rc = t->request ? t->request(conf, &call) : t->response(conf, &call);
     CU_ASSERT_EQUAL(rc, GW_OK);
     struct gw_text got = {0};
     gw_text_adds(&got, "");
@@ -209,10 +209,10 @@ static void a_full_arena_refuses_the_message(void) {
     const char *json = "{\"add\":[{\"name\":\"a\",\"value\":\"1\"}]}";
     gw_arena_init(&a, NULL, 0, 16);
     CU_ASSERT_EQUAL_FATAL(compile("RequestHeaderModifier", json, &conf_arena, &conf, &err), GW_OK);
-    CU_ASSERT_EQUAL(type_of("RequestHeaderModifier")->request(conf, &head, &a, &err), GW_ERR_LIMIT);
+    struct dp_policy_call call = {.head = &head, .answer = &head, .arena = &a, .err = &err};
+    CU_ASSERT_EQUAL(type_of("RequestHeaderModifier")->request(conf, &call), GW_ERR_LIMIT);
     CU_ASSERT_EQUAL(err.code, 431);
-    CU_ASSERT_EQUAL(type_of("ResponseHeaderModifier")->response(conf, &head, &a, &err),
-                    GW_ERR_LIMIT);
+    CU_ASSERT_EQUAL(type_of("ResponseHeaderModifier")->response(conf, &call), GW_ERR_LIMIT);
     CU_ASSERT_EQUAL(err.code, 502);
     gw_arena_fini(&a);
     gw_arena_fini(&conf_arena);
