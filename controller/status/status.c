@@ -35,6 +35,7 @@ static void free_report(struct ctl_status_report *r) {
     free(r->parts);
     free(r->ns);
     free(r->name);
+    json_decref(r->extra);
 }
 
 static void free_entry(void *value) {
@@ -247,7 +248,7 @@ static json_t *listed_status(const struct ctl_status *s, const struct ctl_status
     return status;
 }
 
-static json_t *status_of(const struct ctl_status *s, const struct entry *e, const char *now) {
+static json_t *shape_of(const struct ctl_status *s, const struct entry *e, const char *now) {
     const struct ctl_status_report *r = &e->report;
     if (r->kind == &ctl_res_gateway) return gateway_status(s, r, e->status, now);
     if (r->kind == &ctl_res_http_route)
@@ -255,6 +256,12 @@ static json_t *status_of(const struct ctl_status *s, const struct entry *e, cons
     if (r->parts[0].parent) return listed_status(s, r, e->status, now, "ancestors", "ancestorRef");
     return json_pack("{so}", "conditions",
                      conditions_of(s, r, &r->parts[0], gw_json_get(e->status, "conditions"), now));
+}
+
+static json_t *status_of(const struct ctl_status *s, const struct entry *e, const char *now) {
+    json_t *status = shape_of(s, e, now);
+    if (e->report.extra) json_object_update_missing(status, e->report.extra);
+    return status;
 }
 
 // What data planes say of an entry's parts, as a hash: thousands of routes are not written out anew

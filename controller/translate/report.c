@@ -64,6 +64,7 @@ void tr_report_fini(struct ctl_status_report *r) {
     free(r->parts);
     free(r->ns);
     free(r->name);
+    json_decref(r->extra);
     *r = (struct ctl_status_report){0};
 }
 
@@ -103,7 +104,9 @@ static bool same_part(const struct ctl_status_part *a, const struct ctl_status_p
 
 static bool same_report(const struct ctl_status_report *a, const struct ctl_status_report *b) {
     if (!a || !b) return a == b;
-    if (a->generation != b->generation || a->parts_n != b->parts_n) return false;
+    if (a->generation != b->generation || a->parts_n != b->parts_n ||
+        !same_json(a->extra, b->extra))
+        return false;
     for (size_t i = 0; i < a->parts_n; i++)
         if (!same_part(&a->parts[i], &b->parts[i])) return false;
     return true;
@@ -138,6 +141,7 @@ void tr_report_set(struct ctl_translator *t, struct ctl_status_report **last,
         .name = gw_strndup(name.ptr, name.len),
         .generation = next ? next->generation : 0,
         .parts_n = next ? next->parts_n : 0,
+        .extra = next ? json_incref(next->extra) : NULL,
     };
     if (next) copy.parts = gw_alloc(next->parts_n * sizeof(*copy.parts));
     for (size_t i = 0; i < copy.parts_n; i++)

@@ -51,6 +51,9 @@ struct ctl_status_report {
     int64_t generation;
     struct ctl_status_part *parts;
     size_t parts_n;
+    // Members of .status beside conditions and lists, {"supportedFeatures": [...]}; owned by the
+    // report, NULL: none.
+    json_t *extra;
 };
 
 struct ctl_translator; // opaque: what is kept between runs (results per object, reverse references)
