@@ -5,7 +5,10 @@
 
 #include "dataplane/policy/policy.h"
 
+extern const struct dp_policy_type dp_policy_cors;
 extern const struct dp_policy_type dp_policy_request_header_modifier;
+extern const struct dp_policy_type dp_policy_request_redirect;
 extern const struct dp_policy_type dp_policy_response_header_modifier;
+extern const struct dp_policy_type dp_policy_url_rewrite;
 
 #endif
