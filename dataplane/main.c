@@ -25,7 +25,8 @@
 
 struct arguments {
     struct gw_flag_hostport controller, admin;
-    const char *bootstrap, *gateway, *node, *address, *state, *bind, *access_log, *upstream_ca;
+    const char *bootstrap, *ca, *token, *gateway, *node, *address, *state, *bind, *access_log,
+        *upstream_ca;
     const char *log_level, *head, *idle, *connect, *first_byte, *stream, *request, *grace;
     struct gw_map port_map;
     uint64_t workers, llm_body_max;
@@ -70,16 +71,49 @@ static enum gw_rc check_port_map(const struct gw_map *m, struct gw_err *err) {
     return GW_OK;
 }
 
-static enum gw_rc check(const struct arguments *a, struct dp_settings *s, struct gw_err *err) {
-    enum gw_log_level level;
-    if (a->controller.host[0] && !a->bootstrap)
+// Where Kubernetes mounts the token of a pod's ServiceAccount.
+#define POD_TOKEN "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+// Either a folder of the controller's, or the files that a cluster mounts.
+static enum gw_rc check_credentials(struct arguments *a, struct gw_err *err) {
+    if (!a->controller.host[0] && (a->bootstrap || a->ca || a->token))
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--%s needs --controller",
+                          a->bootstrap ? "bootstrap"
+                          : a->ca      ? "ca-file"
+                                       : "token-file");
+    if (!a->controller.host[0]) return GW_OK;
+    if (a->bootstrap && (a->ca || a->token))
         return gw_err_set(err, GW_ERR_INPUT, 0,
-                          "--controller needs --bootstrap, the folder with its ca.crt and token");
-    if (!a->controller.host[0] && a->bootstrap)
-        return gw_err_set(err, GW_ERR_INPUT, 0, "--bootstrap needs --controller");
+                          "--bootstrap brings a CA and a token: it excludes --%s",
+                          a->ca ? "ca-file" : "token-file");
+    if (!a->bootstrap && !a->ca)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--controller needs --bootstrap, the folder with its ca.crt and token, "
+                          "or --ca-file (and --token-file outside of a pod)");
+    if (!a->bootstrap && !a->token) {
+        if (access(POD_TOKEN, F_OK) != 0)
+            return gw_err_set(err, GW_ERR_INPUT, 0,
+                              "--ca-file needs --token-file: " POD_TOKEN " is not there");
+        a->token = POD_TOKEN;
+    }
+    return GW_OK;
+}
+
+// "", or "NS/NAME" of one Gateway.
+static enum gw_rc check_gateway(const char *text, struct gw_err *err) {
+    struct gw_str name = gw_str_of(text), ns = gw_str_cut(&name, '/');
+    bool is_good = ns.len && name.len && gw_str_find(name, '/') < 0;
+    if (!*text || is_good) return GW_OK;
+    return gw_err_set(err, GW_ERR_INPUT, 0, "--gateway: '%s' is not NS/NAME", text);
+}
+
+static enum gw_rc check(struct arguments *a, struct dp_settings *s, struct gw_err *err) {
+    enum gw_log_level level;
+    GW_TRY(check_credentials(a, err));
     if (!a->controller.host[0] && !a->state)
         return gw_err_set(err, GW_ERR_INPUT, 0,
                           "nothing to serve: give --controller, or --state with a kept snapshot");
+    GW_TRY(check_gateway(a->gateway, err));
     GW_TRY(durations(a, s, err));
     GW_TRY(check_port_map(&a->port_map, err));
     s->llm_body_bytes_max = a->llm_body_max;
@@ -96,8 +130,12 @@ static enum gw_rc parse(struct arguments *a, int argc, char **argv, struct gw_er
          &a->controller, 0, 0, 0},
         {"bootstrap", "DIR", "folder with the controller's ca.crt and token", GW_FLAG_STRING,
          &a->bootstrap, 0, 0, 0},
-        {"gateway", "NS/NAME", "serve this Gateway alone (default: all)", GW_FLAG_STRING,
-         &a->gateway, 0, 0, 0},
+        {"ca-file", "FILE", "the controller's CA, where there is no --bootstrap", GW_FLAG_STRING,
+         &a->ca, 0, 0, 0},
+        {"token-file", "FILE", "ServiceAccount token, read for each dial (default: the pod's)",
+         GW_FLAG_STRING, &a->token, 0, 0, 0},
+        {"gateway", "NS/NAME", "serve this Gateway alone (default: all that a folder has)",
+         GW_FLAG_STRING, &a->gateway, 0, 0, 0},
         {"node", "NAME", "this data plane's name (default: the host's)", GW_FLAG_STRING, &a->node,
          0, 0, 0},
         {"address", "ADDR", "address that clients reach (shown in the Gateway's status)",
@@ -204,8 +242,8 @@ int main(int argc, char **argv) {
     snprintf(token, sizeof(token), "%s/token", a.bootstrap ? a.bootstrap : "");
     o.controller_host = a.controller.host[0] ? a.controller.host : NULL;
     o.controller_port = a.controller.port;
-    o.ca_file = ca;
-    o.token_file = token;
+    o.ca_file = a.ca ? a.ca : ca;
+    o.token_file = a.token ? a.token : token;
     o.node = a.node ? a.node : host;
     o.gateway = a.gateway;
     o.address = a.address;

@@ -34,6 +34,7 @@ struct link {
     struct gw_h2conn conn;
     struct gw_h2link_client *client;
     unsigned status;
+    char why[GW_H2LINK_WHY_MAX + 1]; // of the server's refusal; "": it did not say
 };
 
 unsigned gw_h2link_backoff_ms(unsigned min_ms, unsigned max_ms, unsigned failures,
@@ -81,12 +82,12 @@ static nghttp2_nv header(const char *name, struct gw_str value, uint8_t flags) {
     return (nghttp2_nv){n.out, v.out, strlen(name), value.len, flags};
 }
 
-static void link_on_tls_open(struct gw_h2conn *conn) {
+static int32_t submit(struct gw_h2conn *conn, const struct gw_secret *token) {
     struct gw_h2link_client *c = link_of(conn)->client;
     struct gw_text authority = {0}, bearer = {0};
     bool is_v6 = strchr(c->host, ':') != NULL;
     gw_text_addf(&authority, is_v6 ? "[%s]:%u" : "%s:%u", c->host, c->opts.port);
-    gw_text_addf(&bearer, "Bearer " GW_STR_FMT, GW_STR_ARG(gw_secret_reveal(c->opts.token)));
+    gw_text_addf(&bearer, "Bearer " GW_STR_FMT, GW_STR_ARG(gw_secret_reveal(token)));
     const nghttp2_nv nv[] = {
         header(":method", GW_STR("POST"), NGHTTP2_NV_FLAG_NONE),
         header(":scheme", GW_STR("https"), NGHTTP2_NV_FLAG_NONE),
@@ -99,19 +100,38 @@ static void link_on_tls_open(struct gw_h2conn *conn) {
     explicit_bzero(bearer.ptr, bearer.len);
     gw_text_fini(&bearer);
     gw_text_fini(&authority);
+    return id;
+}
+
+static void link_on_tls_open(struct gw_h2conn *conn) {
+    struct gw_h2link_client *c = link_of(conn)->client;
+    struct gw_err err;
+    struct gw_secret *token =
+        c->opts.get_token ? c->opts.get_token(c->opts.arg, &err) : gw_secret_ref(c->opts.token);
+    if (!token) {
+        gw_h2conn_fail(conn, &err);
+        return;
+    }
+    int32_t id = submit(conn, token);
+    gw_secret_unref(token);
     if (id >= 0) {
         conn->stream_id = id;
         return;
     }
-    struct gw_err err;
     gw_err_set(&err, GW_ERR_INTERNAL, 0, "request: %s", nghttp2_strerror(id));
     gw_h2conn_fail(conn, &err);
 }
 
 static void link_on_header(struct gw_h2conn *conn, struct gw_str name, struct gw_str value) {
+    struct link *k = link_of(conn);
     uint64_t status;
     if (gw_str_eq(name, GW_STR(":status")) && gw_str_to_u64(value, 999, &status) == GW_OK)
-        link_of(conn)->status = (unsigned)status;
+        k->status = (unsigned)status;
+    if (!gw_str_eq(name, GW_STR(GW_H2LINK_WHY))) return;
+    size_t n = value.len < GW_H2LINK_WHY_MAX ? value.len : GW_H2LINK_WHY_MAX;
+    for (size_t i = 0; i < n; i++)
+        k->why[i] = value.ptr[i] >= 0x20 && value.ptr[i] < 0x7f ? value.ptr[i] : '?';
+    k->why[n] = 0;
 }
 
 static void link_on_head(struct gw_h2conn *conn) {
@@ -119,11 +139,11 @@ static void link_on_head(struct gw_h2conn *conn) {
     struct gw_h2link_client *c = k->client;
     if (k->status / 100 == 1) return; // the final response follows
     struct gw_err err;
-    if (k->status == 401) {
-        gw_err_set(&err, GW_ERR_AUTH, 401, "the server does not accept the token (401)");
-        gw_h2conn_fail(conn, &err);
-    } else if (k->status != 200) {
-        gw_err_set(&err, GW_ERR_UPSTREAM, (int)k->status, "the server answered %u", k->status);
+    if (k->status != 200) {
+        bool is_auth = k->status == 401 || k->status == 403;
+        gw_err_set(&err, is_auth ? GW_ERR_AUTH : GW_ERR_UPSTREAM, (int)k->status,
+                   k->why[0] ? "the server refuses it (%u): %s" : "the server answered %u%s",
+                   k->status, k->why);
         gw_h2conn_fail(conn, &err);
     } else {
         c->opened_ms = gw_loop_now_ms(c->loop);
@@ -243,7 +263,7 @@ gw_h2link_client_new(struct gw_loop *l, const struct gw_h2link_client_opts *o, s
     c->opts = *o;
     c->opts.host = c->host = gw_strdup(o->host);
     gw_tls_ctx_ref(c->opts.tls);
-    gw_secret_ref(c->opts.token);
+    if (c->opts.token) gw_secret_ref(c->opts.token);
     gw_timer_init(&c->timer, on_timer);
     gw_timer_set(l, &c->timer, 0); // not here: no callback runs before the caller has c
     return c;

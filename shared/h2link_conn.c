@@ -26,8 +26,6 @@
 #define WRITE_BYTES_PER_TURN (256u << 10)
 // Bytes the kernel takes beyond what is on its way, so that a PING does not wait behind megabytes.
 #define NOT_SENT_BYTES (256 << 10)
-// Of a GOAWAY's text, which may end up in a log.
-#define GOAWAY_TEXT_MAX 128
 
 static void flush(struct gw_h2conn *c);
 
@@ -243,9 +241,9 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
 }
 
 static void on_goaway(struct gw_h2conn *c, const nghttp2_goaway *frame) {
-    char text[GOAWAY_TEXT_MAX + 1];
+    char text[GW_H2LINK_WHY_MAX + 1];
     size_t n = 0;
-    for (; n < frame->opaque_data_len && n < GOAWAY_TEXT_MAX; n++) {
+    for (; n < frame->opaque_data_len && n < GW_H2LINK_WHY_MAX; n++) {
         uint8_t b = frame->opaque_data[n];
         text[n] = b >= 0x20 && b < 0x7f ? (char)b : '?';
     }

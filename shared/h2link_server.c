@@ -18,7 +18,6 @@
 #define ACCEPTS_PER_TURN 64
 // Out of descriptors: a listening socket that stays readable must not spin the loop.
 #define ACCEPT_PAUSE_MS 100
-#define CLOSE_TEXT_MAX 120
 
 struct gw_h2link_server {
     struct gw_loop *loop;
@@ -37,6 +36,7 @@ struct gw_h2link_peer {
     char address[64];
     void *user;
     bool is_counted; // among server->open, and known to the user
+    bool is_asked;   // the user was asked and has not answered
     // Of the request:
     bool is_post, is_path;
     unsigned authorizations;
@@ -49,7 +49,7 @@ static struct gw_h2link_peer *peer_of(struct gw_h2conn *c) {
 
 // Listens while there is room for one more.
 static void accept_on(struct gw_h2link_server *s) {
-    bool is_open = s->pending < PENDING_MAX && !gw_timer_armed(&s->accept_pause);
+    bool is_open = s->opts.tls && s->pending < PENDING_MAX && !gw_timer_armed(&s->accept_pause);
     gw_io_mod(s->loop, &s->io, is_open ? EPOLLIN : 0);
 }
 
@@ -67,20 +67,54 @@ static void peer_on_header(struct gw_h2conn *c, struct gw_str name, struct gw_st
     p->token = gw_secret_new((struct gw_str){value.ptr + scheme.len, value.len - scheme.len});
 }
 
-static void respond(struct gw_h2conn *c, int status, bool has_body) {
-    char name[] = ":status", value[12];
-    snprintf(value, sizeof(value), "%d", status);
-    nghttp2_nv nv = {(uint8_t *)name, (uint8_t *)value, sizeof(name) - 1, strlen(value),
-                     NGHTTP2_NV_FLAG_NONE};
-    nghttp2_data_provider body = gw_h2conn_body(c);
-    nghttp2_submit_response(c->session, c->stream_id, &nv, 1, has_body ? &body : NULL);
+static nghttp2_nv field(char *name, char *value) {
+    return (nghttp2_nv){(uint8_t *)name, (uint8_t *)value, strlen(name), strlen(value),
+                        NGHTTP2_NV_FLAG_NONE};
+}
+
+// A header's value may hold no other bytes, and the peer may write it into its log.
+static void printable(char dst[GW_H2LINK_WHY_MAX + 1], const char *text) {
+    size_t n = strnlen(text, GW_H2LINK_WHY_MAX);
+    for (size_t i = 0; i < n; i++)
+        dst[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+    dst[n] = 0;
 }
 
 static void refuse(struct gw_h2link_peer *p, enum gw_rc rc, int status, const char *text) {
-    respond(&p->conn, status, false);
+    char name[] = ":status", value[12], why_name[] = GW_H2LINK_WHY, why[GW_H2LINK_WHY_MAX + 1];
     struct gw_err err;
+    snprintf(value, sizeof(value), "%d", status);
+    printable(why, text);
+    const nghttp2_nv nv[] = {field(name, value), field(why_name, why)};
+    p->is_asked = false;
+    nghttp2_submit_response(p->conn.session, p->conn.stream_id, nv, GW_ARRAY_LEN(nv), NULL);
     gw_err_set(&err, rc, status, "%s", text);
     gw_h2conn_drain(&p->conn, &err);
+}
+
+void gw_h2link_peer_refuse(struct gw_h2link_peer *p, int status, const char *why) {
+    if (!p->is_asked || p->conn.state != GW_H2CONN_SETUP) return;
+    refuse(p, status == 503 ? GW_ERR_UPSTREAM : GW_ERR_AUTH, status, why);
+}
+
+void gw_h2link_peer_accept(struct gw_h2link_peer *p) {
+    struct gw_h2link_server *s = p->server;
+    char name[] = ":status", value[] = "200";
+    if (!p->is_asked || p->conn.state != GW_H2CONN_SETUP) return;
+    if (s->open >= s->opts.peers_max) {
+        refuse(p, GW_ERR_LIMIT, 503, "the limit of peers is reached");
+        return;
+    }
+    p->is_asked = false;
+    s->pending--;
+    s->open++;
+    p->is_counted = true;
+    accept_on(s);
+    const nghttp2_nv nv = field(name, value);
+    nghttp2_data_provider body = gw_h2conn_body(&p->conn);
+    nghttp2_submit_response(p->conn.session, p->conn.stream_id, &nv, 1, &body);
+    gw_h2conn_open(&p->conn);
+    if (s->opts.on_open) s->opts.on_open(s->opts.arg, p);
 }
 
 static void peer_on_head(struct gw_h2conn *c) {
@@ -90,19 +124,11 @@ static void peer_on_head(struct gw_h2conn *c) {
     p->token = NULL;
     if (!p->is_post || !p->is_path) {
         refuse(p, GW_ERR_INPUT, 404, "the request is not POST " GW_H2LINK_PATH);
-    } else if (!token || p->authorizations != 1 ||
-               !s->opts.authorize(s->opts.arg, gw_secret_reveal(token))) {
-        refuse(p, GW_ERR_AUTH, 401, "the token is not accepted");
-    } else if (s->open >= s->opts.peers_max) {
-        refuse(p, GW_ERR_LIMIT, 503, "the limit of peers is reached");
+    } else if (!token || p->authorizations != 1) {
+        refuse(p, GW_ERR_AUTH, 401, "the request has no token");
     } else {
-        s->pending--;
-        s->open++;
-        p->is_counted = true;
-        accept_on(s);
-        respond(c, 200, true);
-        gw_h2conn_open(c);
-        if (s->opts.on_open) s->opts.on_open(s->opts.arg, p);
+        p->is_asked = true;
+        s->opts.authorize(s->opts.arg, p, gw_secret_reveal(token));
     }
     gw_secret_unref(token);
 }
@@ -117,9 +143,11 @@ static void peer_on_closed(struct gw_h2conn *c, const struct gw_err *why) {
     struct gw_h2link_server *s = p->server;
     *p->pprev = p->next;
     if (p->next) p->next->pprev = p->pprev;
+    p->is_asked = false;
     if (!p->is_counted) {
         s->pending--;
         accept_on(s);
+        if (s->opts.on_refused) s->opts.on_refused(s->opts.arg, p, why);
         return;
     }
     s->open--;
@@ -264,13 +292,20 @@ gw_h2link_server_new(struct gw_loop *l, const struct gw_h2link_server_opts *o, s
     s->opts.host = NULL;
     s->port = port_of(fd);
     gw_timer_init(&s->accept_pause, on_accept_pause);
-    if (gw_io_add(l, &s->io, fd, EPOLLIN, on_accept, err) != GW_OK) {
+    if (gw_io_add(l, &s->io, fd, o->tls ? EPOLLIN : 0, on_accept, err) != GW_OK) {
         close(fd);
         free(s);
         return NULL;
     }
-    gw_tls_ctx_ref(s->opts.tls);
+    if (s->opts.tls) gw_tls_ctx_ref(s->opts.tls);
     return s;
+}
+
+void gw_h2link_server_use(struct gw_h2link_server *s, struct gw_tls_ctx *tls) {
+    gw_tls_ctx_ref(tls);
+    gw_tls_ctx_unref(s->opts.tls);
+    s->opts.tls = tls;
+    accept_on(s);
 }
 
 uint16_t gw_h2link_server_port(const struct gw_h2link_server *s) {
@@ -303,7 +338,7 @@ void gw_h2link_peer_close(struct gw_h2link_peer *p, const char *why) {
     struct gw_err err;
     gw_err_set(&err, GW_CANCELLED, 0, "%s", why);
     nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE, c->stream_id, NGHTTP2_NO_ERROR,
-                          (const uint8_t *)why, strnlen(why, CLOSE_TEXT_MAX));
+                          (const uint8_t *)why, strnlen(why, GW_H2LINK_WHY_MAX));
     gw_h2conn_drain(c, &err);
 }
 

@@ -9,9 +9,12 @@
 #define PEERS_MAX 4096
 #define MESSAGE_BYTES_MAX GW_IR_MESSAGE_BYTES_MAX
 
-static bool authorize(void *arg, struct gw_str token) {
+static void authorize(void *arg, struct gw_h2link_peer *link, struct gw_str token) {
     const struct ctl_publish *p = arg;
-    return gw_secret_eq(p->token, token);
+    if (gw_secret_eq(p->token, token))
+        gw_h2link_peer_accept(link);
+    else
+        gw_h2link_peer_refuse(link, 401, "the token is not the bootstrap token");
 }
 
 struct ctl_publish *ctl_publish_new(const struct ctl_publish_opts *o, struct gw_err *err) {

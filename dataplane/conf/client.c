@@ -52,9 +52,9 @@ struct dp_conf_client {
 
     struct gw_h2link_client *link;
     struct gw_tls_ctx *tls;
-    struct gw_secret *ca, *token; // as they were read for link
+    struct gw_secret *ca; // as it was read for link
     struct gw_timer relink, save;
-    int64_t warned_ms;
+    int64_t warned_ms, opened_ms;
     int64_t save_delay_ms;
 
     GW_VEC(struct step) gathered;
@@ -221,7 +221,7 @@ static void on_open(void *arg) {
     struct dp_conf_client *c = arg;
     char root[GW_IR_VERSION_CHARS + 1] = "";
     atomic_store(&c->is_connected, true);
-    c->warned_ms = 0;
+    c->opened_ms = gw_loop_now_ms(c->loop);
     drop_gathered(c);
     // The root tells of good forms alone, so what was refused is asked for again.
     pthread_mutex_lock(&c->lock);
@@ -244,34 +244,40 @@ static void on_close(void *arg, const struct gw_err *why) {
     struct dp_conf_client *c = arg;
     atomic_store(&c->is_connected, false);
     drop_gathered(c);
+    // One that takes the stream and refuses what it is told (a Gateway that is not there) is not
+    // worth a line at each try.
+    if (c->opened_ms && gw_loop_now_ms(c->loop) - c->opened_ms > WARN_EVERY_MS) c->warned_ms = 0;
+    c->opened_ms = 0;
     warn_away(c, why ? why->text : "connection closed");
-    // A controller with a new state folder has a new CA and token.
-    if (is_file_changed(c->o.ca_file, c->ca) || is_file_changed(c->o.token_file, c->token))
-        gw_timer_set(c->loop, &c->relink, RELINK_MS);
+    // A controller with a new state folder has a new CA; the token is read for each dial.
+    if (is_file_changed(c->o.ca_file, c->ca)) gw_timer_set(c->loop, &c->relink, RELINK_MS);
 }
 
 static void drop_link(struct dp_conf_client *c) {
     gw_h2link_client_free(c->link);
     gw_tls_ctx_unref(c->tls);
     gw_secret_unref(c->ca);
-    gw_secret_unref(c->token);
     c->link = NULL;
     c->tls = NULL;
-    c->ca = c->token = NULL;
+    c->ca = NULL;
     atomic_store(&c->is_connected, false);
+}
+
+static struct gw_secret *get_token(void *arg, struct gw_err *err) {
+    const struct dp_conf_client *c = arg;
+    return gw_secret_from_file(c->o.token_file, err);
 }
 
 static enum gw_rc make_link(struct dp_conf_client *c, struct gw_err *err) {
     c->ca = gw_secret_from_file(c->o.ca_file, err);
-    c->token = c->ca ? gw_secret_from_file(c->o.token_file, err) : NULL;
-    if (!c->token) return err->rc;
+    if (!c->ca) return err->rc;
     c->tls = gw_tls_client_ctx(gw_secret_reveal(c->ca), GW_STR("h2"), err);
     if (!c->tls) return gw_err_wrap(err, "%s", c->o.ca_file);
     const struct gw_h2link_client_opts o = {
         .host = c->o.controller_host,
         .port = c->o.controller_port,
         .tls = c->tls,
-        .token = c->token,
+        .get_token = get_token,
         .message_bytes_max = GW_IR_MESSAGE_BYTES_MAX,
         .backoff_min_ms = BACKOFF_MIN_MS,
         .backoff_max_ms = BACKOFF_MAX_MS,

@@ -146,7 +146,7 @@ struct dp_conf_client_opts {
     const char *controller_host; // NULL: state folder only
     uint16_t controller_port;
     const char *ca_file;                  // push CA
-    const char *token_file;               // bootstrap token
+    const char *token_file;               // read for each dial
     const char *node, *gateway, *address; // of the hello message; gateway "": all
     const char *state_dir;                // snapshot.json, the last good snapshot; NULL: not kept
     unsigned workers;

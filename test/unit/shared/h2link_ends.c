@@ -46,9 +46,21 @@ static void server_drop(struct server *v, enum hook when) {
     gw_h2link_server_free(v->s);
     v->s = NULL;
 }
-static bool on_authorize(void *arg, struct gw_str token) {
-    ((struct server *)arg)->authorized++;
-    return gw_str_eq(token, GW_STR(TOKEN));
+static void on_authorize(void *arg, struct gw_h2link_peer *p, struct gw_str token) {
+    struct server *v = arg;
+    v->authorized++;
+    v->asked = p;
+    if (v->waits) return;
+    if (gw_str_eq(token, GW_STR(TOKEN)))
+        gw_h2link_peer_accept(p);
+    else
+        gw_h2link_peer_refuse(p, 401, "the token is not accepted");
+}
+static void on_peer_refused(void *arg, struct gw_h2link_peer *p, const struct gw_err *why) {
+    struct server *v = arg;
+    if (v->asked == p) v->asked = NULL;
+    v->refused++;
+    v->refused_why = *why;
 }
 static void on_peer_open(void *arg, struct gw_h2link_peer *p) {
     struct server *v = arg;
@@ -83,6 +95,7 @@ struct gw_h2link_server_opts server_opts(struct server *v) {
         .message_bytes_max = MESSAGE_MAX,
         .peers_max = 10,
         .authorize = on_authorize,
+        .on_refused = on_peer_refused,
         .on_open = on_peer_open,
         .on_message = on_peer_message,
         .on_close = on_peer_close,
@@ -95,7 +108,7 @@ void server_start(struct server *v, const struct gw_h2link_server_opts *o) {
     if (!v->loop) v->loop = gw_loop_new(&err);
     v->s = gw_h2link_server_new(v->loop, o, &err);
     CU_ASSERT_PTR_NOT_NULL_FATAL(v->s);
-    gw_tls_ctx_unref(o->tls);
+    if (o->tls) gw_tls_ctx_unref(o->tls);
 }
 
 void server_plain(struct server *v) {

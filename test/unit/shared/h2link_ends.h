@@ -22,8 +22,11 @@ struct server {
     struct gw_loop *loop;
     struct gw_h2link_server *s;
     struct gw_h2link_peer *last; // the last that opened and has not closed
-    int opened, closed, authorized;
+    int opened, closed, authorized, refused;
     struct gw_err why; // of the last close
+    struct gw_err refused_why;
+    struct gw_h2link_peer *asked; // the last that was asked about and is not refused
+    bool waits;                   // leaves the answer to the test
     size_t bytes, messages;
     char first[ENDS_FIRST_BYTES]; // bytes of the last message
     bool echoes;

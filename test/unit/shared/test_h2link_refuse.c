@@ -52,12 +52,127 @@ static void test_wrong_token_is_401(void) {
     CU_ASSERT_EQUAL(k.why.rc, GW_ERR_AUTH);
     CU_ASSERT_EQUAL(k.why.code, 401);
     CU_ASSERT_TRUE(k.why.retryable);
-    CU_ASSERT_TRUE(has(&k.why, "does not accept the token"));
+    CU_ASSERT_TRUE(has(&k.why, "refuses it (401): the token is not accepted"));
     CU_ASSERT_PTR_NULL(strstr(k.why.text, "wrong-token"));
     CU_ASSERT_EQUAL(k.opened, 0);
     CU_ASSERT_EQUAL(v.opened, 0);
     CU_ASSERT_EQUAL(v.closed, 0); // was never told of
+    CU_ASSERT_TRUE(reaches(v.loop, k.loop, &v.refused, 1));
+    CU_ASSERT_TRUE(has(&v.refused_why, "the token is not accepted"));
     client_fini(&k);
+    server_fini(&v);
+}
+
+// --- answers that come later ---
+
+static void test_answer_may_come_later(void) {
+    struct server v = {.waits = true};
+    struct client k = {0};
+    server_plain(&v);
+    client_start(&k, &(struct client_args){.port = gw_h2link_server_port(v.s)});
+    CU_ASSERT_TRUE_FATAL(reaches(v.loop, k.loop, &v.authorized, 1));
+    turn_for(v.loop, k.loop, 50);
+    CU_ASSERT_EQUAL(k.opened + k.closed + v.opened, 0);
+    gw_h2link_peer_accept(v.asked);
+    CU_ASSERT_EQUAL(v.opened, 1);
+    gw_h2link_peer_refuse(v.asked, 401, "too late");
+    gw_h2link_peer_accept(v.asked);
+    CU_ASSERT_EQUAL(v.opened, 1);
+    CU_ASSERT_TRUE(reaches(v.loop, k.loop, &k.opened, 1));
+    CU_ASSERT_EQUAL(v.refused, 0);
+    client_fini(&k);
+    server_fini(&v);
+}
+
+static void test_refusal_may_come_later(void) {
+    struct server v = {.waits = true};
+    struct client k = {0};
+    server_plain(&v);
+    client_start(&k, &(struct client_args){.port = gw_h2link_server_port(v.s)});
+    CU_ASSERT_TRUE_FATAL(reaches(v.loop, k.loop, &v.authorized, 1));
+    gw_h2link_peer_refuse(v.asked, 403, "namespace 'a' is\n not 'b'");
+    gw_h2link_peer_accept(v.asked); // has been answered
+    CU_ASSERT_TRUE(reaches(v.loop, k.loop, &k.closed, 1));
+    CU_ASSERT_EQUAL(k.why.rc, GW_ERR_AUTH);
+    CU_ASSERT_EQUAL(k.why.code, 403);
+    CU_ASSERT_TRUE(has(&k.why, "refuses it (403): namespace 'a' is? not 'b'"));
+    CU_ASSERT_EQUAL(v.opened, 0);
+    client_fini(&k);
+    server_fini(&v);
+}
+
+static void test_peer_may_leave_before_the_answer(void) {
+    struct server v = {.waits = true};
+    struct client k = {0};
+    server_plain(&v);
+    client_start(&k, &(struct client_args){.port = gw_h2link_server_port(v.s)});
+    CU_ASSERT_TRUE_FATAL(reaches(v.loop, k.loop, &v.authorized, 1));
+    client_fini(&k);
+    CU_ASSERT_TRUE(reaches(v.loop, NULL, &v.refused, 1));
+    CU_ASSERT_PTR_NULL(v.asked);
+    CU_ASSERT_EQUAL(v.opened + v.closed, 0);
+    server_fini(&v);
+}
+
+static void test_no_answer_ends_with_the_setup_time(void) {
+    struct server v = {.waits = true};
+    struct client k = {0};
+    struct gw_h2link_server_opts o = server_opts(&v);
+    o.setup_ms = 150;
+    server_start(&v, &o);
+    client_start(&k, &(struct client_args){.port = gw_h2link_server_port(v.s)});
+    CU_ASSERT_TRUE(reaches(v.loop, k.loop, &k.closed, 1));
+    CU_ASSERT_TRUE(reaches(v.loop, k.loop, &v.refused, 1));
+    CU_ASSERT_TRUE(has(&v.refused_why, "no push stream within 150 ms"));
+    client_fini(&k);
+    server_fini(&v);
+}
+
+static void test_without_a_certificate_nobody_is_accepted(void) {
+    struct server v = {0};
+    struct client k = {0};
+    struct gw_h2link_server_opts o = server_opts(&v);
+    struct gw_tls_ctx *tls = o.tls;
+    o.tls = NULL;
+    server_start(&v, &o);
+    client_start(&k, &(struct client_args){.port = gw_h2link_server_port(v.s)});
+    turn_for(v.loop, k.loop, 100);
+    CU_ASSERT_EQUAL(k.opened + k.closed, 0);
+    gw_h2link_server_use(v.s, tls);
+    gw_tls_ctx_unref(tls);
+    CU_ASSERT_TRUE(reaches(v.loop, k.loop, &k.opened, 1));
+    client_fini(&k);
+    server_fini(&v);
+}
+
+static struct gw_secret *second_time(void *arg, struct gw_err *err) {
+    int *asked = arg;
+    if (++*asked > 1) return gw_secret_new(GW_STR(TOKEN));
+    gw_err_set(err, GW_ERR_INPUT, 0, "no token is there");
+    return NULL;
+}
+
+static void test_token_is_asked_for_each_dial(void) {
+    struct server v = {0};
+    struct gw_err err;
+    int asked = 0;
+    server_plain(&v);
+    struct gw_loop *l = gw_loop_new(&err);
+    struct gw_tls_ctx *tls = gw_tls_client_ctx(gw_text_str(&ends_ca_pem), GW_STR("h2"), &err);
+    const struct gw_h2link_client_opts o = {.host = "127.0.0.1",
+                                            .port = gw_h2link_server_port(v.s),
+                                            .tls = tls,
+                                            .get_token = second_time,
+                                            .message_bytes_max = MESSAGE_MAX,
+                                            .backoff_min_ms = 1,
+                                            .backoff_max_ms = 5,
+                                            .arg = &asked};
+    struct gw_h2link_client *c = gw_h2link_client_new(l, &o, &err);
+    CU_ASSERT_TRUE(reaches(v.loop, l, &v.opened, 1));
+    CU_ASSERT_EQUAL(asked, 2);
+    gw_h2link_client_free(c);
+    gw_tls_ctx_unref(tls);
+    gw_loop_free(l);
     server_fini(&v);
 }
 
@@ -294,6 +409,12 @@ static CU_TestInfo tests[] = {
     {"server_refuses_a_bad_host", test_server_refuses_a_bad_host},
     {"client_refuses_no_address", test_client_refuses_no_address},
     {"wrong_token_is_401", test_wrong_token_is_401},
+    {"answer_may_come_later", test_answer_may_come_later},
+    {"refusal_may_come_later", test_refusal_may_come_later},
+    {"peer_may_leave_before_the_answer", test_peer_may_leave_before_the_answer},
+    {"no_answer_ends_with_the_setup_time", test_no_answer_ends_with_the_setup_time},
+    {"without_a_certificate_nobody_is_accepted", test_without_a_certificate_nobody_is_accepted},
+    {"token_is_asked_for_each_dial", test_token_is_asked_for_each_dial},
     {"untrusted_server_gets_no_token", test_untrusted_server_gets_no_token},
     {"refused_connection_is_tried_again", test_refused_connection_is_told_and_tried_again},
     {"peers_over_the_limit_are_503", test_peers_over_the_limit_are_503},

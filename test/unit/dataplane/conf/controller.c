@@ -13,9 +13,12 @@ static void write_file(const char *path, struct gw_str text) {
     fclose(f);
 }
 
-static bool authorize(void *arg, struct gw_str token) {
+static void authorize(void *arg, struct gw_h2link_peer *p, struct gw_str token) {
     struct controller *c = arg;
-    return gw_secret_eq(c->token, token);
+    if (gw_secret_eq(c->token, token))
+        gw_h2link_peer_accept(p);
+    else
+        gw_h2link_peer_refuse(p, 401, "another token");
 }
 
 static void on_open(void *arg, struct gw_h2link_peer *p) {
