@@ -5,7 +5,7 @@
 //   conf/       receive, validate, compile, swap, keep snapshots
 //   net/        listening sockets and connections
 //   codec/      HTTP/1.1 and server-sent events: bytes <-> events
-//   proxy/      the life of a request: client.c > steps.c > respond.c > finish.c
+//   proxy/      the life of a request: client_h1.c > steps.c > respond.c > finish.c
 //   route/      which rule a request belongs to
 //   policy/     filters that look at heads
 //   upstream/   endpoints, names, balancing, connections

@@ -39,16 +39,18 @@ void dp_answer_refuse(struct dp_req *r) {
     r->stage = DP_STAGE_LOCAL;
 }
 
-static struct gw_str head_text(struct dp_req *r, bool keep) {
-    bool old = r->head && r->head->minor_version == 0;
-    const char *connection =
-        keep ? (old ? "connection: keep-alive\r\n" : "") : "connection: close\r\n";
-    return gw_arena_printf(&r->arena,
-                           "HTTP/1.1 %d %s\r\nserver: tandem\r\ncontent-type: %s\r\n"
-                           "content-length: %zu\r\nx-request-id: " GW_STR_FMT "\r\n%s%s\r\n",
-                           r->status, dp_h1_reason(r->status), r->local_type, r->local_body.len,
-                           GW_STR_ARG(r->request_id),
-                           r->status == 405 ? "allow: GET, HEAD, POST\r\n" : "", connection);
+static bool make_head(struct dp_req *r) {
+    struct dp_head *h = gw_arena_zalloc(&r->arena, sizeof(*h));
+    struct dp_fields *f = &h->fields;
+    enum gw_rc rc = dp_fields_add(f, &r->arena, GW_STR("server"), GW_STR("tandem"));
+    if (rc == GW_OK)
+        rc = dp_fields_add(f, &r->arena, GW_STR("content-type"), gw_str_of(r->local_type));
+    if (rc == GW_OK) rc = dp_fields_add(f, &r->arena, GW_STR("x-request-id"), r->request_id);
+    if (rc == GW_OK && r->status == 405)
+        rc = dp_fields_add(f, &r->arena, GW_STR("allow"), GW_STR("GET, HEAD, POST"));
+    h->status = r->status;
+    h->content_length = (int64_t)r->local_body.len;
+    return rc == GW_OK && r->down->head(r, h);
 }
 
 // A body that was small enough to be here already needs no lingering close.
@@ -59,7 +61,7 @@ static bool take_rest_of_body(struct dp_req *r) {
     struct dp_ev ev;
     struct gw_slab *owner;
     struct gw_err err;
-    while (dp_next_event(&r->client->decoder, &r->client->in, &ev, &owner, &err) == GW_OK) {
+    while (r->down->next(r, &ev, &owner, &err) == GW_OK) {
         gw_slab_unref(owner);
         if (ev.type == DP_EV_END) r->body_done = true;
         if (r->body_done) return true;
@@ -68,21 +70,26 @@ static bool take_rest_of_body(struct dp_req *r) {
 }
 
 void dp_answer_send(struct dp_req *r) {
-    struct dp_conn *c = &r->client->conn;
     struct gw_err err;
     bool keep = r->keep_alive && !r->worker->draining && take_rest_of_body(r) && r->status != 408;
     bool no_body = r->head && r->head->method == DP_METHOD_HEAD;
-    struct gw_str head = head_text(r, keep);
-    dp_conn_push(c, NULL, head);
-    if (!no_body) {
-        r->bytes_out = r->local_body.len;
-        dp_conn_push(c, NULL, gw_text_str(&r->local_body));
-    }
-    if (!head.ptr || dp_conn_flush(c, &err) != GW_OK) {
+    struct gw_buf body = {0};
+    r->keep_alive = keep;
+    if (!make_head(r)) {
         dp_req_cancel(r);
         return;
     }
-    dp_req_finish(r, keep);
+    r->down->push_head(r);
+    if (!no_body) {
+        r->bytes_out = r->local_body.len;
+        gw_buf_push(&body, NULL, r->local_body.ptr, r->local_body.len);
+        r->down->push_data(r, &body);
+    }
+    r->down->push_end(r, NULL);
+    if (r->down->flush(r, &err) != GW_OK)
+        dp_req_cancel(r);
+    else
+        dp_req_finish(r, keep);
 }
 
 void dp_answer_bad_head(struct dp_req *r, const struct gw_err *err) {

@@ -25,16 +25,13 @@ enum gw_rc dp_next_event(struct dp_h1_decoder *d, struct gw_buf *in, struct dp_e
     return GW_AGAIN;
 }
 
-static const char CONTINUE[] = "HTTP/1.1 100 Continue\r\n\r\n";
-
 // The client waits for a word before it sends its body (RFC 9110 10.1.1): said once, and only now
 // that somebody wants the body.
 static void say_continue(struct dp_req *r) {
-    struct gw_err err;
+    struct dp_head go_on = {.status = 100, .content_length = -1};
     if (!r->head->expect_continue || r->continue_sent) return;
     r->continue_sent = true;
-    dp_conn_push(&r->client->conn, NULL, GW_STR(CONTINUE));
-    if (dp_conn_flush(&r->client->conn, &err) != GW_OK) r->client->conn.failed = true;
+    r->down->interim(r, &go_on);
 }
 
 static enum gw_rc gather(struct dp_req *r, struct gw_slab *owner, struct gw_str data) {
@@ -53,35 +50,15 @@ static enum gw_rc gather(struct dp_req *r, struct gw_slab *owner, struct gw_str 
     return rc;
 }
 
-// Sends what one pump gathered as one chunk, or as it is.
-static void forward(struct dp_req *r, struct gw_buf *data) {
-    struct dp_conn *up = &r->up->conn;
-    if (!data->bytes) return;
-    if (r->up_chunked) {
-        size_t n = dp_h1_encode_chunk_head(r->up_chunk_head, data->bytes);
-        dp_conn_push(up, NULL, (struct gw_str){r->up_chunk_head, n});
-    }
-    gw_buf_move(&up->batch, data);
-    if (r->up_chunked) dp_conn_push(up, NULL, GW_STR("\r\n"));
-}
-
 static void flush_upstream(struct dp_req *r) {
-    struct gw_err err;
-    if (!r->up || r->up_send_failed) return;
     // An upstream that refuses early closes its side while we send; its answer may be there to be
     // read, so a failed write alone is no verdict.
-    if (dp_conn_flush(&r->up->conn, &err) != GW_OK) {
-        r->up_send_failed = true;
-        if (!r->body_done) r->body_mode = DP_BODY_DROP;
-    }
+    if (r->up && !r->up->flush(r) && !r->body_done) r->body_mode = DP_BODY_DROP;
 }
 
-static void body_ended(struct dp_req *r, const struct dp_ev *ev) {
+static void body_ended(struct dp_req *r, const struct dp_fields *trailers) {
     r->body_done = true;
-    if (r->body_mode == DP_BODY_FORWARD && r->up_chunked) {
-        struct gw_str last = dp_h1_encode_last_chunk(ev->trailers, &r->arena);
-        dp_conn_push(&r->up->conn, NULL, last.ptr ? last : GW_STR("0\r\n\r\n"));
-    }
+    if (r->body_mode == DP_BODY_FORWARD) r->up->push_end(r, trailers);
 }
 
 static void bad_body(struct dp_req *r) {
@@ -94,15 +71,13 @@ static void bad_body(struct dp_req *r) {
 
 // Takes events until there are none, or the upstream is full.
 static enum gw_rc take(struct dp_req *r, struct gw_buf *data) {
-    struct dp_client *c = r->client;
     struct dp_fields *trailers = NULL;
     while (!r->body_done) {
-        if (r->body_mode == DP_BODY_FORWARD &&
-            r->up->conn.out.bytes + data->bytes >= DP_CONN_QUEUE_HIGH)
+        if (r->body_mode == DP_BODY_FORWARD && r->up->queued(r) + data->bytes >= DP_CONN_QUEUE_HIGH)
             return GW_AGAIN;
         struct dp_ev ev;
         struct gw_slab *owner;
-        enum gw_rc rc = dp_next_event(&c->decoder, &c->in, &ev, &owner, &r->err);
+        enum gw_rc rc = r->down->next(r, &ev, &owner, &r->err);
         if (rc == GW_AGAIN) return GW_OK;
         if (rc != GW_OK) return rc;
         if (ev.type == DP_EV_TRAILERS) trailers = ev.trailers;
@@ -116,9 +91,8 @@ static enum gw_rc take(struct dp_req *r, struct gw_buf *data) {
             if (rc != GW_OK) return rc;
         }
         if (ev.type == DP_EV_END) {
-            if (r->body_mode == DP_BODY_FORWARD) forward(r, data);
-            ev.trailers = trailers;
-            body_ended(r, &ev);
+            if (r->body_mode == DP_BODY_FORWARD) r->up->push_data(r, data);
+            body_ended(r, trailers);
         }
     }
     return GW_OK;
@@ -128,7 +102,8 @@ static enum gw_rc take(struct dp_req *r, struct gw_buf *data) {
 static enum gw_rc pump_once(struct dp_req *r) {
     struct gw_buf data = {0};
     enum gw_rc rc = take(r, &data);
-    if (r->body_mode == DP_BODY_FORWARD && (rc == GW_OK || rc == GW_AGAIN)) forward(r, &data);
+    if (r->body_mode == DP_BODY_FORWARD && (rc == GW_OK || rc == GW_AGAIN))
+        r->up->push_data(r, &data);
     gw_buf_fini(&data);
     flush_upstream(r);
     return rc;
@@ -139,23 +114,22 @@ void dp_body_pump(struct dp_req *r) {
     if (r->body_done || r->body_mode == DP_BODY_WAIT) return;
     do {
         rc = pump_once(r);
-    } while (rc == GW_AGAIN && !(r->up && dp_conn_is_full(&r->up->conn)));
+    } while (rc == GW_AGAIN && !(r->up && r->up->is_full(r)));
     if (rc != GW_OK && rc != GW_AGAIN) {
         bad_body(r);
         return;
     }
-    struct dp_client *c = r->client;
     int64_t stream_ms = r->worker->settings->stream_ms;
     if (r->body_done) {
-        dp_conn_set_reading(&c->conn, true); // to notice a client that leaves
+        r->down->set_reading(r, true); // to notice a client that leaves
         if (r->stage == DP_STAGE_DECIDE)
             dp_req_wake(r, DP_WAKE_BODY);
         else
-            dp_client_arm(c, DP_DEADLINE_STREAM, stream_ms);
+            dp_req_arm(r, DP_DEADLINE_STREAM, stream_ms);
         return;
     }
     // The upstream is full: its on_drained comes back here, and meanwhile nothing is read.
-    dp_conn_set_reading(&c->conn, rc == GW_OK);
+    r->down->set_reading(r, rc == GW_OK);
     if (rc == GW_OK) say_continue(r);
-    dp_client_arm(c, rc == GW_OK ? DP_DEADLINE_BODY : DP_DEADLINE_STREAM, stream_ms);
+    dp_req_arm(r, rc == GW_OK ? DP_DEADLINE_BODY : DP_DEADLINE_STREAM, stream_ms);
 }

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-struct dp_req *dp_req_new(struct dp_client *c) {
+struct dp_req *dp_req_new(struct dp_client *c, const struct dp_down_ops *down) {
     struct dp_worker *w = c->worker;
     struct dp_req *r = w->free_reqs;
     if (r) {
@@ -20,22 +20,21 @@ struct dp_req *dp_req_new(struct dp_client *c) {
     // The inline memory behind the rest needs no clearing.
     memset(r, 0, offsetof(struct dp_req, inline_mem));
     r->client = c;
+    r->down = down;
     r->worker = w;
     r->conf = dp_worker_conf_ref(w->conf);
     gw_arena_init(&r->arena, r->inline_mem, sizeof(r->inline_mem), DP_REQ_ARENA_BYTES_MAX);
     r->start_us = gw_loop_now_us(w->loop);
     r->start_real_us = r->start_us + w->real_offset_us;
     r->first_byte_us = r->first_token_us = -1;
+    gw_timer_init(&r->timer, dp_req_on_timer);
     if (w->settings->request_ms) r->deadline_us = r->start_us + w->settings->request_ms * 1000;
     return r;
 }
 
-void dp_upstream_drop(struct dp_req *r, bool keep) {
-    if (r->connecting) dp_connect_cancel(r->connecting);
-    r->connecting = NULL;
-    if (r->up) dp_upconn_release(r->up, keep);
+void dp_upstream_drop(struct dp_req *r) {
+    if (r->up) r->up->release(r);
     r->up = NULL;
-    gw_buf_fini(&r->up_in);
     if (r->endpoint) {
         bool left = r->first_byte_us < 0 && r->err.rc == GW_CANCELLED;
         dp_balance_end(r->endpoint, left ? DP_BALANCE_NO_SAMPLE : r->first_byte_us);
@@ -102,8 +101,9 @@ static void count(struct dp_req *r, int64_t duration_us) {
     }
 }
 
-static void release(struct dp_req *r) {
+void dp_req_release(struct dp_req *r) {
     struct dp_worker *w = r->worker;
+    gw_timer_cancel(w->loop, &r->timer);
     dp_llm_call_fini(r->llm);
     gw_buf_fini(&r->body);
     gw_text_fini(&r->local_body);
@@ -118,14 +118,7 @@ static void release(struct dp_req *r) {
     w->free_reqs_n++;
 }
 
-// An upstream connection may be used again only where both messages on it are complete.
-static bool is_upstream_clean(const struct dp_req *r) {
-    return r->up && r->up_done && r->up_keep_alive && r->body_done && !r->up_send_failed &&
-           !r->up_eof && r->up_in.bytes == 0;
-}
-
 void dp_req_finish(struct dp_req *r, bool keep) {
-    struct dp_client *c = r->client;
     int64_t duration_us = gw_clock_us() - r->start_us;
     GW_ASSERT(r->fiber == NULL);
     if (r->llm && r->backend)
@@ -133,26 +126,21 @@ void dp_req_finish(struct dp_req *r, bool keep) {
                            r->err.rc == GW_CANCELLED);
     count(r, duration_us);
     log_request(r, duration_us);
-    dp_upstream_drop(r, is_upstream_clean(r));
-    enum dp_client_next next = !r->body_done ? DP_CLIENT_LINGER
-                               : keep        ? DP_CLIENT_KEEP
-                                             : DP_CLIENT_CLOSE;
-    c->req = NULL;
-    release(r);
-    dp_client_next(c, next);
+    dp_upstream_drop(r);
+    r->down->over(r, keep);
 }
 
 // The head is out and the rest will not come: the client must not take it for a whole answer.
 void dp_req_cut(struct dp_req *r) {
-    struct dp_client *c = r->client;
-    if (r->stage == DP_STAGE_STREAM && r->answer_head.len) { // not a byte was sent yet
-        r->answer_head = NONE;
+    if (r->stage == DP_STAGE_STREAM && r->head_is_held) { // not a byte was sent yet
+        r->down->drop_head(r);
+        r->head_is_held = false;
         if (!r->code) r->code = "bad_gateway";
         dp_answer_refuse(r);
         dp_answer_send(r);
         return;
     }
-    dp_conn_abort(&c->conn);
+    r->down->abort(r);
     dp_req_finish(r, false);
 }
 
@@ -162,6 +150,6 @@ void dp_req_cancel(struct dp_req *r) {
         dp_req_wake(r, DP_WAKE_GONE);
         return;
     }
-    dp_conn_abort(&r->client->conn);
+    r->down->abort(r);
     dp_req_finish(r, false);
 }

@@ -98,7 +98,7 @@ static enum gw_rc plan_model(struct dp_req *r) {
     if (rc != GW_OK) r->code = "internal";
     int64_t whole_ms = r->backend->llm->timeouts.request_ms;
     if (whole_ms >= 0) r->deadline_us = whole_ms ? r->start_us + whole_ms * 1000 : 0;
-    dp_client_arm(r->client, DP_DEADLINE_NONE, 0);
+    dp_req_arm(r, DP_DEADLINE_WHOLE, 0);
     return rc;
 }
 

@@ -1,46 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client connection and the request that is under way on it. The life of a request is the table
-// in steps.c; this header is what its steps share.
+// One request. Its life is the table in steps.c; this header is what its steps share. How it meets
+// its client and its upstream is down.h and up.h.
 #ifndef DP_PROXY_REQ_H
 #define DP_PROXY_REQ_H
 
 #include "dataplane/llm/llm.h"
-#include "dataplane/proxy/worker.h"
+#include "dataplane/proxy/down.h"
+#include "dataplane/proxy/up.h"
 
 // Heads, ids and what steps note. A head of DP_H1_HEAD_BYTES_MAX both ways and its edits fit.
 #define DP_REQ_ARENA_BYTES_MAX (512 * 1024)
 #define DP_REQ_INLINE_BYTES 3072
-#define DP_LINGER_BYTES_MAX (64 << 20) // read and dropped after an early answer (RFC 9112 9.6)
-#define DP_LINGER_MS 2000
 #define DP_ATTEMPTS_MAX 3
 
-// What the client's timer means when it fires.
+// What a request's timer means when it fires.
 enum dp_deadline {
-    DP_DEADLINE_NONE,
-    DP_DEADLINE_IDLE,
-    DP_DEADLINE_HEAD,
+    DP_DEADLINE_WHOLE,
     DP_DEADLINE_BODY,       // the client sends nothing of a body that is wanted
     DP_DEADLINE_FIRST_BYTE, // the upstream does not answer
     DP_DEADLINE_STREAM,     // neither side moves
-    DP_DEADLINE_LINGER,
-};
-
-struct dp_client {
-    struct dp_conn conn; // first
-    struct dp_worker *worker;
-    struct dp_client *next, **pprev;
-    struct dp_h1_decoder decoder;
-    struct gw_buf in; // read, not decoded yet; nothing more is read while it waits for an upstream
-    struct dp_req *req;
-    struct gw_timer timer;
-    enum dp_deadline deadline;
-    uint16_t conf_port;
-    bool lingering;
-    bool in_process; // client_process is on the stack: no second one
-    bool saw_eof;
-    uint64_t lingered;
-    char peer[48]; // "127.0.0.1", without the port
-    uint16_t peer_port;
 };
 
 // Where a request's body goes.
@@ -68,6 +46,8 @@ enum dp_stage {
 
 struct dp_req {
     struct dp_client *client;
+    const struct dp_down_ops *down;
+    void *stream; // down's own
     struct dp_worker *worker;
     struct dp_req *next_free;
     struct dp_worker_conf *conf;
@@ -94,21 +74,19 @@ struct dp_req {
 
     // upstream
     struct dp_endpoint *endpoint; // holds a reference and a place in its load
-    struct dp_connect *connecting;
-    struct dp_upconn *up;
-    struct gw_buf up_in; // read from the upstream, not decoded yet
-    bool up_eof, up_send_failed;
-    bool up_chunked; // the request's body goes out in chunks
+    const struct dp_up_ops *up;   // NULL: nothing is lent
+    struct dp_up_h1_state h1;
     bool replayable; // nothing is lost by sending it once more
     unsigned attempts;
-    char chunk_head[DP_H1_CHUNK_HEAD_MAX], up_chunk_head[DP_H1_CHUNK_HEAD_MAX];
 
     // answer
     struct dp_head *answer;
-    struct gw_str answer_head;   // encoded; empty once pushed
+    bool head_is_held;           // made, not pushed
+    struct gw_str answer_head;   // as the protocol wants it, while held
     int status, upstream_status; // 0: none sent, none seen
     bool keep_alive, answer_chunked;
-    bool up_done, up_keep_alive; // the upstream's message ended cleanly; its connection may go on
+    bool up_done; // the upstream's message ended cleanly
+    char chunk_head[DP_H1_CHUNK_HEAD_MAX];
     struct gw_text local_body;
     const char *local_type; // content type of an answer of ours
     const char *code;       // stable word of a refusal
@@ -118,6 +96,8 @@ struct dp_req {
     int64_t first_byte_us, first_token_us; // since start; -1: not yet
     struct gw_err err;                     // why it was refused or cut; text "" otherwise
     int64_t deadline_us;                   // of the whole; 0: none
+    struct gw_timer timer;
+    enum dp_deadline deadline;
 
     char inline_mem[DP_REQ_INLINE_BYTES] __attribute__((aligned(16)));
 };
@@ -148,18 +128,10 @@ enum gw_rc dp_step_plan(struct dp_req *r);     // plan.c
 enum gw_rc dp_step_upstream(struct dp_req *r); // attempt.c
 enum gw_rc dp_step_respond(struct dp_req *r);  // respond.c
 
-// --- client.c: the downstream connection ---------------------------------------------------------
-void dp_client_accept(struct dp_worker *w, int fd, uint16_t conf_port, const char *peer,
-                      uint16_t peer_port);
-enum dp_client_next {
-    DP_CLIENT_KEEP,
-    DP_CLIENT_CLOSE,  // nothing more is expected from the client
-    DP_CLIENT_LINGER, // it may still be sending
-};
-void dp_client_next(struct dp_client *c, enum dp_client_next next); // the request is over
-void dp_client_drain(struct dp_client *c);                          // closes it where it is idle
-void dp_client_arm(struct dp_client *c, enum dp_deadline what, int64_t ms);
-void dp_client_destroy(struct dp_client *c);
+// --- deadline.c ---------------------------------------------------------------------------------
+// At the latest when the request's whole time is over; ms 0: only then.
+void dp_req_arm(struct dp_req *r, enum dp_deadline what, int64_t ms);
+void dp_req_on_timer(struct gw_timer *t);
 
 // --- identity.c: who asks, and what upstreams are told of it -----------------------------------
 void dp_req_identify(struct dp_req *r);        // request id: kept where it is sane, else made
@@ -167,22 +139,23 @@ enum gw_rc dp_req_forwarded(struct dp_req *r); // x-request-id, x-forwarded-*
 
 // --- body.c: the request's body ---------------------------------------------------------------
 void dp_body_pump(struct dp_req *r); // moves what is there as far as it may go
+// One decoder event from the front of a queue, as dp_down_ops.next.
 enum gw_rc dp_next_event(struct dp_h1_decoder *d, struct gw_buf *in, struct dp_ev *ev,
                          struct gw_slab **ret_owner, struct gw_err *err);
 
 // --- respond.c, answer.c: what the client gets ------------------------------------------------
-void dp_answer_pump(struct dp_req *r); // streams the upstream's answer; r may be gone afterwards
-extern const struct dp_conn_ops dp_upstream_ops; // attempt.c: of a lent connection
-void dp_answer_refuse(struct dp_req *r);         // makes r->err an answer of ours
-void dp_answer_send(struct dp_req *r);           // sends an answer of ours and finishes
+void dp_answer_pump(struct dp_req *r);   // streams the upstream's answer; r may be gone afterwards
+void dp_answer_refuse(struct dp_req *r); // makes r->err an answer of ours
+void dp_answer_send(struct dp_req *r);   // sends an answer of ours and finishes
 // A head that could not be decoded: answered without a request's decisions, then closed.
 void dp_answer_bad_head(struct dp_req *r, const struct gw_err *err);
 
 // --- finish.c: settle and log, once for every outcome --------------------------------------------
 void dp_req_finish(struct dp_req *r, bool keep); // frees r and goes on with the client
-void dp_req_cut(struct dp_req *r);    // the answer cannot be completed: the client must see it
-void dp_req_cancel(struct dp_req *r); // the client left, or the worker stops
-void dp_upstream_drop(struct dp_req *r, bool keep); // gives the upstream connection back
-struct dp_req *dp_req_new(struct dp_client *c);
+void dp_req_cut(struct dp_req *r);       // the answer cannot be completed: the client must see it
+void dp_req_cancel(struct dp_req *r);    // the client left, or the worker stops
+void dp_upstream_drop(struct dp_req *r); // gives the upstream connection back
+struct dp_req *dp_req_new(struct dp_client *c, const struct dp_down_ops *down);
+void dp_req_release(struct dp_req *r); // for dp_down_ops.over alone
 
 #endif

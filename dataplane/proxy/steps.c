@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of a request, as one table. accept and decode happen in client.c before it, on events;
-// the steps below run as straight-line code on a fiber; then the fiber is given back and the answer
-// streams by events (respond.c); settle and log run once, in finish.c.
+// The life of a request, as one table. accept and decode happen in client_h1.c before it, on
+// events; the steps below run as straight-line code on a fiber; then the fiber is given back and
+// the answer streams by events (respond.c); settle and log run once, in finish.c.
 #include "dataplane/proxy/req.h"
 
 #include <stdio.h>

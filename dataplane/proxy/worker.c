@@ -63,7 +63,7 @@ static void on_accept(struct gw_io *io, uint32_t events GW_UNUSED) {
             gw_timer_set(w->loop, &w->tick, ACCEPT_PAUSE_MS);
         }
         if (rc != GW_OK) return;
-        dp_client_accept(w, fd, l->conf_port, peer, peer_port);
+        dp_client_accept(w, fd, l->conf_port, peer);
     }
 }
 
@@ -119,12 +119,10 @@ static void on_drain(struct gw_timer *t) {
         unlisten(w, &w->listens);
     for (struct dp_client *c = w->clients; c; c = next) {
         next = c->next;
-        if (over && c->req)
-            dp_req_cancel(c->req);
-        else if (over)
-            dp_client_destroy(c);
-        else if (!w->listens && (fresh_too || c->deadline != DP_DEADLINE_HEAD))
-            dp_client_drain(c);
+        if (over)
+            c->ops->drain(c, DP_DRAIN_OVER);
+        else if (!w->listens)
+            c->ops->drain(c, fresh_too ? DP_DRAIN_FRESH : DP_DRAIN_IDLE);
     }
     if (!w->clients && !w->listens)
         gw_loop_stop(w->loop);

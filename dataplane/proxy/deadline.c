@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A request's time: one timer for what it waits for at the moment, never later than the end of the
+// whole.
+#include "dataplane/proxy/req.h"
+
+void dp_req_arm(struct dp_req *r, enum dp_deadline what, int64_t ms) {
+    struct gw_loop *loop = r->worker->loop;
+    int64_t left_ms = INT64_MAX;
+    if (r->deadline_us) {
+        // Rounded up: when it fires, the time must be over.
+        left_ms = (r->deadline_us - gw_loop_now_us(loop)) / 1000 + 1;
+        if (left_ms < 1) left_ms = 1;
+    }
+    r->deadline = what;
+    if (ms <= 0 || ms > left_ms) ms = left_ms;
+    if (ms == INT64_MAX)
+        gw_timer_cancel(loop, &r->timer);
+    else
+        gw_timer_set(loop, &r->timer, ms);
+}
+
+static void say_why(struct dp_req *r) {
+    bool whole = r->deadline_us && gw_loop_now_us(r->worker->loop) >= r->deadline_us;
+    if (whole)
+        gw_err_set(&r->err, GW_ERR_TIMEOUT, 504, "the request took longer than allowed");
+    else if (r->deadline == DP_DEADLINE_BODY)
+        gw_err_set(&r->err, GW_ERR_TIMEOUT, 408, "the body of the request stopped arriving");
+    else if (r->deadline == DP_DEADLINE_FIRST_BYTE)
+        gw_err_set(&r->err, GW_ERR_TIMEOUT, 504, "the upstream did not answer in time");
+    else
+        gw_err_set(&r->err, GW_ERR_TIMEOUT, 504, "nothing moved for too long");
+}
+
+void dp_req_on_timer(struct gw_timer *t) {
+    struct dp_req *r = GW_CONTAINER_OF(t, struct dp_req, timer);
+    if (!r->err.text[0]) say_why(r);
+    if (r->stage == DP_STAGE_DECIDE)
+        dp_req_wake(r, DP_WAKE_TIMEOUT);
+    else
+        dp_req_cut(r);
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a request meets its client: one table of functions for each protocol. Everything above speaks
+// heads, events and buffers; framing, stream ids and flow control stay below.
+#ifndef DP_PROXY_DOWN_H
+#define DP_PROXY_DOWN_H
+
+#include "dataplane/net/conn.h"
+#include "dataplane/proxy/worker.h"
+
+struct dp_req;
+
+// One connection of a client, whatever it speaks. The protocol's own struct begins with it.
+enum dp_drain {
+    DP_DRAIN_IDLE,  // close what has served and is idle now; tell the others
+    DP_DRAIN_FRESH, // also what has been accepted and never asked
+    DP_DRAIN_OVER,  // the grace period is over: cut
+};
+struct dp_client;
+struct dp_client_ops {
+    void (*drain)(struct dp_client *c, enum dp_drain how); // c may be gone afterwards
+};
+struct dp_client {
+    struct dp_conn conn; // first
+    const struct dp_client_ops *ops;
+    struct dp_worker *worker;
+    struct dp_client *next, **pprev; // of the worker
+    uint16_t conf_port;              // as the Gateway names it
+    char peer[48];                   // "127.0.0.1", without the port
+};
+// In the worker's list and metrics, and out of them.
+void dp_client_link(struct dp_client *c, struct dp_worker *w, uint16_t conf_port, const char *peer);
+void dp_client_unlink(struct dp_client *c);
+
+// All take the request that they speak for, from its first step to `over`.
+struct dp_down_ops {
+    const char *protocol; // "HTTP/1.1", for people
+
+    // --- the request's body
+    // The next event: DATA, TRAILERS, END. For DATA, *ret_owner is a new reference of the slab that
+    // ev->data borrows from. GW_AGAIN: nothing is there. Errors: the body is bad.
+    enum gw_rc (*next)(struct dp_req *r, struct dp_ev *ev, struct gw_slab **ret_owner,
+                       struct gw_err *err);
+    // On: dp_body_pump is called when more has come. Off: the client is held back, but one that
+    // leaves is noticed all the same.
+    void (*set_reading)(struct dp_req *r, bool on);
+
+    // --- the answer
+    void (*interim)(struct dp_req *r, struct dp_head *head); // 1xx, sent at once where it may be
+    // Makes head the answer's (framing is chosen here) without sending it. False: it is too large.
+    bool (*head)(struct dp_req *r, struct dp_head *head);
+    void (*drop_head)(struct dp_req *r); // another will be made instead
+    void (*push_head)(struct dp_req *r); // the three below go out with the next flush
+    void (*push_data)(struct dp_req *r, struct gw_buf *data); // takes all of it
+    void (*push_end)(struct dp_req *r, const struct dp_fields *trailers);
+    enum gw_rc (*flush)(struct dp_req *r, struct gw_err *err);
+    // What the client has not taken yet; at DP_CONN_QUEUE_HIGH nothing more is pushed.
+    size_t (*queued)(const struct dp_req *r);
+    // True where the caller must stop pushing; dp_answer_pump is called when the client took some.
+    bool (*is_full)(struct dp_req *r);
+
+    // --- its end
+    // The client must not take what it got for a whole answer.
+    void (*abort)(struct dp_req *r);
+    // The request is settled and logged: frees it by dp_req_release. keep: the connection may go
+    // on.
+    void (*over)(struct dp_req *r, bool keep);
+};
+extern const struct dp_down_ops dp_down_h1; // client_h1.c
+
+// Takes fd, a connection on a plain port.
+void dp_client_accept(struct dp_worker *w, int fd, uint16_t conf_port, const char *peer);
+
+#endif
