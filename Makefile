@@ -69,6 +69,7 @@ endif
 
 shared_libs := -ljansson -lyaml -lnghttp2 -lwebsockets -lssl -lcrypto -l:libboost_context.a \
                -lpthread -lm
+ctl_libs    := -lcurl
 dp_libs     := -lcares -lz
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -141,9 +142,9 @@ $(B)/%.a:
 link = @mkdir -p $(@D); echo "  link  $@"; $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
 
 $(B)/tandem-controller: $(B)/controller/main.o $(B)/libctl.a $(B)/libshared.a
-	$(link) $(shared_libs)
+	$(link) $(ctl_libs) $(shared_libs)
 $(B)/tandemctl: $(B)/controller/cli/main.o $(B)/libctl.a $(B)/libshared.a
-	$(link) -lcurl $(shared_libs)
+	$(link) $(ctl_libs) $(shared_libs)
 $(B)/tandem-dataplane: $(B)/dataplane/main.o $(B)/libdp.a $(B)/libshared.a
 	$(link) $(dp_libs) $(shared_libs)
 $(B)/tandem-demo: $(call obj,$(demo_src))
@@ -153,7 +154,7 @@ $(B)/rawfwd: $(B)/hack/rawfwd.o
 $(B)/openloop: $(call obj,$(bench_src))
 	$(link)
 $(B)/golden: $(call obj,$(golden_src)) $(B)/libctl.a $(B)/libshared.a
-	$(link) $(shared_libs)
+	$(link) $(ctl_libs) $(shared_libs)
 
 # test/unit/<tree>/test_<module>.c exports `CU_SuiteInfo suite_<tree>_<module>`; the list is made.
 suite_names := $(foreach f,$(filter-out test/unit/main.c,$(unit_src)),$(if $(filter test_%,$(notdir $(f))),suite_$(subst /,_,$(patsubst test/unit/%/,%,$(dir $(f))))_$(patsubst test_%.c,%,$(notdir $(f)))))
@@ -163,12 +164,12 @@ build/gen/suites.inc: $(unit_src) Makefile
 $(B)/test/unit/main.o: build/gen/suites.inc
 $(B)/test/unit/main.o: CPPFLAGS += -Ibuild/gen
 $(B)/unit: $(call obj,$(unit_src)) $(B)/libctl.a $(B)/libdp.a $(B)/libshared.a
-	$(link) -lcunit -lhttp_parser $(dp_libs) $(shared_libs)
+	$(link) -lcunit -lhttp_parser $(ctl_libs) $(dp_libs) $(shared_libs)
 
 $(B)/fuzz/%: $(B)/test/fuzz/fuzz_%.o $(B)/libctl.a $(B)/libdp.a $(B)/libshared.a
-	$(link) -fsanitize=fuzzer $(dp_libs) $(shared_libs)
+	$(link) -fsanitize=fuzzer $(ctl_libs) $(dp_libs) $(shared_libs)
 $(B)/replay/%: $(B)/test/fuzz/fuzz_%.o $(B)/test/fuzz/replay.o $(B)/libctl.a $(B)/libdp.a $(B)/libshared.a
-	$(link) $(dp_libs) $(shared_libs)
+	$(link) $(ctl_libs) $(dp_libs) $(shared_libs)
 
 .SECONDARY:
 -include $(shell [ -d $(B) ] && find $(B) -name '*.d')

@@ -28,6 +28,7 @@ struct ctl_kube_config {
 enum gw_rc ctl_kube_config_load(const char *path, struct ctl_kube_config *ret, struct gw_err *err)
     GW_MUST_USE;
 void ctl_kube_config_fini(struct ctl_kube_config *c);
+bool ctl_kube_token_ok(const struct gw_secret *token); // one line of printable ASCII
 
 struct ctl_kube; // opaque
 struct ctl_kube *ctl_kube_new(struct gw_loop *l, const struct ctl_kube_config *c,
@@ -40,7 +41,8 @@ enum ctl_kube_method { CTL_KUBE_GET, CTL_KUBE_POST, CTL_KUBE_PUT, CTL_KUBE_PATCH
 
 // Lives for the call of fn only.
 struct ctl_kube_reply {
-    enum gw_rc rc;        // GW_OK: 2xx; GW_ERR_AUTH 401 and 403; GW_ERR_INPUT other 4xx; else
+    enum gw_rc rc;        // GW_OK: 2xx; GW_ERR_AUTH 401 and 403; GW_ERR_INPUT other 4xx;
+                          // GW_ERR_LIMIT: larger than CTL_KUBE_BODY_BYTES_MAX; else
                           // GW_ERR_UPSTREAM or GW_ERR_TIMEOUT
     int status;           // HTTP, 0: none came
     json_t *body;         // borrowed, NULL: none or no JSON
@@ -56,7 +58,8 @@ struct ctl_kube_request {
     json_t *body;     // borrowed for the call of ctl_kube_send; NULL: none
     // NULL: application/json; a PATCH says which ("application/merge-patch+json").
     const char *content_type;
-    unsigned timeout_ms; // 0: 30 s
+    const char *accept;  // NULL: application/json
+    unsigned timeout_ms; // from ctl_kube_send; 0: 30 s
     ctl_kube_fn fn;      // called once, later, never from ctl_kube_send
     void *arg;
 };
@@ -64,14 +67,18 @@ struct ctl_kube_call; // opaque
 // NULL where CTL_KUBE_CALLS_MAX is reached.
 struct ctl_kube_call *ctl_kube_send(struct ctl_kube *k, const struct ctl_kube_request *r,
                                     struct gw_err *err);
-void ctl_kube_cancel(struct ctl_kube_call *c); // fn is not called any more
+// fn, on_event and on_end are not called any more. Not for a call that has ended.
+void ctl_kube_cancel(struct ctl_kube_call *c);
 
 // --- a watch -----------------------------------------------------------------------------------
 
 // One stream of events. It ends by on_end, once: the server closed it (rc GW_EOF), it was silent
-// for longer than idle_ms (GW_ERR_TIMEOUT; bookmarks come about once a minute), or an error.
+// for longer than idle_ms (GW_ERR_TIMEOUT; bookmarks come about once a minute), or an error. Where
+// nothing else came from the server meanwhile, the connection is taken for dead: every call that is
+// under way ends with GW_ERR_TIMEOUT, and the next one makes a new connection.
 struct ctl_kube_watch_opts {
-    const char *path; // "/api/v1/services?watch=1&allowWatchBookmarks=true&resourceVersion=12"
+    const char *path;   // "/api/v1/services?watch=1&allowWatchBookmarks=true&resourceVersion=12"
+    const char *accept; // NULL: application/json
     unsigned idle_ms;
     void (*on_event)(void *arg, struct gw_str type, json_t *object); // borrowed
     void (*on_end)(void *arg, const struct ctl_kube_reply *r);
