@@ -119,7 +119,7 @@ help:  ## this list
 
 build/.deps-build: hack/deps.sh
 	@hack/deps.sh build
-build/.deps-test: hack/deps.sh
+build/.deps-test: hack/deps.sh hack/kube/build.sh
 	@hack/deps.sh test
 # Everything that is compiled needs the libraries; test targets need the test packages too.
 deps := $(if $(testing)$(filter bench fuzz lint fuzzers,$(MAKECMDGOALS)),build/.deps-test,build/.deps-build)

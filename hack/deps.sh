@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what Tandem needs, and says what it did.
 #   hack/deps.sh build   what `make run` needs: compiler and libraries, from Debian packages
-#   hack/deps.sh test    also what tests, lint, fuzzing and the bench need: Debian packages, and
-#                        Python clients from PyPI into build/venv
+#   hack/deps.sh test    also what tests, lint, fuzzing and the bench need: Debian packages, Python
+#                        clients from PyPI into build/venv, and a Kubernetes API server, which is
+#                        built with Go (hack/kube/build.sh)
 # It does nothing where everything is there already. A stamp in build/ makes the second run free.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +13,8 @@ build_packages=(gcc make pkg-config libc6-dev ca-certificates curl
     libcurl4-openssl-dev libyaml-dev libjansson-dev libwebsockets-dev libnghttp2-dev libssl-dev
     libc-ares-dev zlib1g-dev libboost-context-dev openssl)
 test_packages=(libcunit1-dev libhttp-parser-dev clang clang-format clang-tidy libclang-rt-14-dev llvm
-    shellcheck nginx-light haproxy nghttp2-client python3 python3-venv procps iproute2)
+    shellcheck nginx-light haproxy nghttp2-client python3 python3-venv procps iproute2
+    util-linux)
 # Client packages are pinned: a newer client is a change that somebody decides.
 venv_packages=("openai==3.57.*" "pytest==8.*")
 
@@ -82,6 +84,7 @@ build)
 test)
     install_packages "${build_packages[@]}" "${test_packages[@]}"
     install_venv
+    hack/kube/build.sh apiserver
     stamp build
     stamp test
     ;;
