@@ -113,6 +113,19 @@ static enum gw_rc read_key(const struct blob *b, struct pair *p, struct gw_err *
 
 // --- judging -----------------------------------------------------------------------------------
 
+static const char *words_of(unsigned long e) {
+    switch (ERR_GET_LIB(e) == ERR_LIB_SSL ? ERR_GET_REASON(e) : 0) {
+    case SSL_R_EE_KEY_TOO_SMALL:
+        return "its key is too small";
+    case SSL_R_CA_KEY_TOO_SMALL:
+        return "a key of its chain is too small";
+    case SSL_R_CA_MD_TOO_WEAK:
+        return "a signature of its chain is too weak";
+    }
+    const char *why = ERR_reason_error_string(e);
+    return why ? why : "unknown reason";
+}
+
 // What a data plane's library will say of the pair: weak keys and signatures too.
 static enum gw_rc judge(const struct pair *p, struct gw_err *err) {
     if (X509_check_private_key(p->leaf, p->key) != 1)
@@ -125,9 +138,7 @@ static enum gw_rc judge(const struct pair *p, struct gw_err *err) {
     SSL_CTX_free(ctx);
     ERR_clear_error();
     if (ok) return GW_OK;
-    const char *why = ERR_reason_error_string(e);
-    return gw_err_set(err, GW_ERR_INPUT, 0, "tls.crt: cannot be served (%s)",
-                      why ? why : "unknown reason");
+    return gw_err_set(err, GW_ERR_INPUT, 0, "tls.crt: cannot be served: %s", words_of(e));
 }
 
 // --- names -------------------------------------------------------------------------------------

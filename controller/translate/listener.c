@@ -11,8 +11,10 @@ static char *dup_str(struct gw_str s) {
 void tr_listeners_free(struct ctl_translator *t, struct tr_listener *list, size_t n) {
     for (size_t i = 0; i < n; i++) {
         struct tr_listener *l = &list[i];
-        for (size_t k = 0; t && k < l->certificates.len; k++)
+        for (size_t k = 0; t && k < l->certificates.len; k++) {
+            l->certificates.ptr[k]->shown -= l->served;
             tr_tls_leave(t, l->certificates.ptr[k]);
+        }
         GW_VEC_FINI(&l->certificates);
         free(l->name);
         free(l->resource);
@@ -140,6 +142,8 @@ struct tr_listener *tr_listeners_read(struct ctl_translator *t, struct tr_gatewa
         if (list[i].conflict && !list[i].why) list[i].why = list[i].conflict;
         if (g->refusal && !list[i].why) list[i].why = g->refusal;
         list[i].served = list[i].why == NULL;
+        for (size_t k = 0; k < list[i].certificates.len; k++)
+            list[i].certificates.ptr[k]->shown += list[i].served;
     }
     tr_listeners_overlap(list, n);
     *ret_n = n;

@@ -91,7 +91,7 @@ static void say_certificates(struct tr_listener *l) {
         if (*c->read.not_after) gw_text_addf(&l->refs_message, " until %s", c->read.not_after);
         covered = covered || ctl_certificate_covers(&c->read, gw_str_of(l->hostname));
     }
-    if (!covered) gw_text_addf(&l->refs_message, "; none covers %s", l->hostname);
+    if (!covered) gw_text_addf(&l->refs_message, "; no certificate covers %s", l->hostname);
 }
 
 void tr_listener_certificates(struct ctl_translator *t, struct tr_gateway *g, const json_t *tls,

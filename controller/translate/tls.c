@@ -30,7 +30,7 @@ void tr_tls_fini(struct tr_tls *c) {
 
 static void emit(struct ctl_translator *t, struct tr_tls *c) {
     struct tr_names holds = {0};
-    if (c->users > 0 && c->read.chain) {
+    if (c->shown > 0 && c->read.chain) {
         json_t *body = json_object();
         tr_set(body, "certificate", json_string_nocheck(c->read.chain));
         tr_set(body, "key", json_string_nocheck(c->read.key));

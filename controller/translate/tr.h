@@ -59,7 +59,8 @@ struct tr_class {
 struct tr_tls {
     struct tr_node node;
     char *resource; // "tls/ns/name"
-    unsigned users; // listeners
+    unsigned users; // listeners that name it
+    unsigned shown; // of those, the ones that are served: else its key goes nowhere
     bool exists;
     struct ctl_certificate read; // chain NULL: it cannot be served
     char *problem;               // why not, where it exists; owned
