@@ -49,6 +49,7 @@ static const struct gw_field listener[] = {
                   "must be a protocol such as HTTP, or a domain and a name"),
     CTL_F_OBJECT("allowedRoutes", 0, allowed_routes),
     CTL_F_OBJECT("tls", 0, tls),
+    CTL_F_UNBUILT("filters"),
     CTL_F_END,
 };
 static const struct gw_field listener_elem = CTL_F_OBJECT("", 0, listener);
