@@ -86,6 +86,7 @@ struct dp_head {
     struct gw_str authority; // "host:port" as received (from Host or an absolute target)
     struct gw_str host;      // lower case, no port; IPv6 without brackets
     bool expect_continue;
+    bool te_trailers; // HTTP/2: the sender asked for trailers (gRPC does)
     // response
     int status;
     struct gw_str reason;

@@ -59,23 +59,7 @@ static inline enum gw_rc parse_field(const struct dp_h1_section *s, unsigned i, 
     return GW_OK;
 }
 
-// --- fields that are not passed on -------------------------------------------------------------
-
-#define BIT(id) (UINT64_C(1) << (id))
-// Looked at below.
-#define MEANING                                                                                    \
-    (BIT(DP_F_HOST) | BIT(DP_F_CONTENT_LENGTH) | BIT(DP_F_TRANSFER_ENCODING) |                     \
-     BIT(DP_F_CONNECTION) | BIT(DP_F_UPGRADE) | BIT(DP_F_EXPECT))
-// Hop-by-hop by themselves (RFC 9110 7.6.1, 11.7), whether Connection names them or not.
-#define HOP_BY_HOP                                                                                 \
-    (BIT(DP_F_KEEP_ALIVE) | BIT(DP_F_PROXY_CONNECTION) | BIT(DP_F_TE) | BIT(DP_F_HTTP2_SETTINGS) | \
-     BIT(DP_F_PROXY_AUTHENTICATE) | BIT(DP_F_PROXY_AUTHORIZATION))
-// May not come in trailers (RFC 9110 6.5.1): framing, routing, credentials, meaning of the content.
-#define NO_TRAILER                                                                                 \
-    (MEANING | HOP_BY_HOP | BIT(DP_F_AUTHORIZATION) | BIT(DP_F_CONTENT_ENCODING) |                 \
-     BIT(DP_F_CONTENT_TYPE) | BIT(DP_F_TRAILER) | BIT(DP_F_RETRY_AFTER) |                          \
-     BIT(DP_F_ACCEPT_ENCODING) | BIT(DP_F_X_FORWARDED_FOR) | BIT(DP_F_X_FORWARDED_HOST) |          \
-     BIT(DP_F_X_FORWARDED_PROTO) | BIT(DP_F_X_REQUEST_ID))
+// --- fields that have a meaning here -------------------------------------------------------------
 
 static enum gw_rc on_host(struct fields *f, struct gw_str value, struct gw_err *err) {
     if (f->s->role == DP_H1_RESPONSES) return GW_OK;
@@ -191,9 +175,9 @@ static enum gw_rc parse_fields(struct fields *f, struct gw_err *err) {
     for (unsigned i = 1; i < l->n; i++) {
         struct dp_field *field = &ptr[len];
         GW_TRY(parse_field(f->s, i, i, field, err));
-        if (GW_LIKELY(!((MEANING | HOP_BY_HOP) >> field->id & 1))) {
+        if (GW_LIKELY(!((DP_H1_MEANING | DP_H1_HOP_BY_HOP) >> field->id & 1))) {
             len++;
-        } else if (MEANING >> field->id & 1) {
+        } else if (DP_H1_MEANING >> field->id & 1) {
             GW_TRY(on_meaning(f, field, err));
         }
     }
@@ -327,7 +311,7 @@ enum gw_rc dp_h1_parse_trailers(const struct dp_h1_section *s, struct dp_fields 
             gw_err_wrap(err, "trailers");
             return rc;
         }
-        if (!(NO_TRAILER >> ptr[len].id & 1)) len++;
+        if (!(DP_H1_NO_TRAILER >> ptr[len].id & 1)) len++;
     }
     *fields = (struct dp_fields){ptr, len, l->n};
     *ret = len ? fields : NULL;

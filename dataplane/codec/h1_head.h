@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inside of the HTTP/1.1 codec: finding the lines of a head or trailer section, and parsing them.
-// Used by h1_decode.c alone, and by tests of it.
+// Used by h1_decode.c, by tests of it, and by the HTTP/2 codec, which keeps to the same rules.
 #ifndef DP_CODEC_H1_HEAD_H
 #define DP_CODEC_H1_HEAD_H
 
@@ -46,6 +46,29 @@ static inline enum gw_rc dp_h1_rc(enum dp_h1_role role, int status) {
     gw_err_set((err), dp_h1_rc((role), (status)), (role) == DP_H1_RESPONSES ? 502 : (status),      \
                __VA_ARGS__)
 
+#define DP_H1_BIT(id) (UINT64_C(1) << (id))
+// Fields that the decoder looks at itself.
+#define DP_H1_MEANING                                                                              \
+    (DP_H1_BIT(DP_F_HOST) | DP_H1_BIT(DP_F_CONTENT_LENGTH) | DP_H1_BIT(DP_F_TRANSFER_ENCODING) |   \
+     DP_H1_BIT(DP_F_CONNECTION) | DP_H1_BIT(DP_F_UPGRADE) | DP_H1_BIT(DP_F_EXPECT))
+// Hop-by-hop by themselves (RFC 9110 7.6.1, 11.7), whether Connection names them or not.
+#define DP_H1_HOP_BY_HOP                                                                           \
+    (DP_H1_BIT(DP_F_KEEP_ALIVE) | DP_H1_BIT(DP_F_PROXY_CONNECTION) | DP_H1_BIT(DP_F_TE) |          \
+     DP_H1_BIT(DP_F_HTTP2_SETTINGS) | DP_H1_BIT(DP_F_PROXY_AUTHENTICATE) |                         \
+     DP_H1_BIT(DP_F_PROXY_AUTHORIZATION))
+// May not come in trailers (RFC 9110 6.5.1): framing, routing, credentials, meaning of the content.
+#define DP_H1_NO_TRAILER                                                                           \
+    (DP_H1_MEANING | DP_H1_HOP_BY_HOP | DP_H1_BIT(DP_F_AUTHORIZATION) |                            \
+     DP_H1_BIT(DP_F_CONTENT_ENCODING) | DP_H1_BIT(DP_F_CONTENT_TYPE) | DP_H1_BIT(DP_F_TRAILER) |   \
+     DP_H1_BIT(DP_F_RETRY_AFTER) | DP_H1_BIT(DP_F_ACCEPT_ENCODING) |                               \
+     DP_H1_BIT(DP_F_X_FORWARDED_FOR) | DP_H1_BIT(DP_F_X_FORWARDED_HOST) |                          \
+     DP_H1_BIT(DP_F_X_FORWARDED_PROTO) | DP_H1_BIT(DP_F_X_REQUEST_ID))
+
+enum dp_method dp_h1_method_of(struct gw_str s);
+// Any of the four forms (RFC 9112 3.2) into head, whose method is set: target, path, query; and
+// authority and host where the target has them. ret_scheme_port as below.
+enum gw_rc dp_h1_parse_target(struct gw_str target, struct gw_arena *arena, struct dp_head *head,
+                              unsigned *ret_scheme_port, struct gw_err *err) GW_MUST_USE;
 // The start line into head (method, target, path, query; authority and host where the target has
 // them; or status and reason; minor_version). ret_scheme_port: 80 or 443 for an absolute target,
 // else 0.

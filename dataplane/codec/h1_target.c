@@ -6,7 +6,7 @@
 
 #define VERSION_LEN 8 // "HTTP/1.1"
 
-static enum dp_method method_of(struct gw_str s) {
+enum dp_method dp_h1_method_of(struct gw_str s) {
     static const struct {
         struct gw_str text;
         enum dp_method method;
@@ -111,8 +111,8 @@ static enum gw_rc set_absolute_form(struct gw_str target, struct gw_arena *arena
     return set_origin_form((struct gw_str){p, rest.len + 1}, head, err);
 }
 
-static enum gw_rc parse_target(struct gw_str target, struct gw_arena *arena, struct dp_head *head,
-                               unsigned *ret_scheme_port, struct gw_err *err) {
+enum gw_rc dp_h1_parse_target(struct gw_str target, struct gw_arena *arena, struct dp_head *head,
+                              unsigned *ret_scheme_port, struct gw_err *err) {
     *ret_scheme_port = 0;
     if (target.len > DP_H1_TARGET_BYTES_MAX) {
         return DP_H1_REFUSE(DP_H1_REQUESTS, err, 414, "request target: over %d bytes",
@@ -148,15 +148,15 @@ enum gw_rc dp_h1_parse_request_line(const struct dp_h1_section *s, struct dp_hea
         return DP_H1_REFUSE(s->role, err, 400, "request line: bad method");
     }
     head->method_text = (struct gw_str){p, n};
-    head->method = method_of(head->method_text);
+    head->method = dp_h1_method_of(head->method_text);
     p += n + 1;
     const char *blank = memchr(p, ' ', (size_t)(end - p));
     if (!blank) return DP_H1_REFUSE(s->role, err, 400, "request line: no HTTP version");
     // A second blank in the line is taken for a part of the version and refused there.
     GW_TRY(parse_version((struct gw_str){blank + 1, (size_t)(end - blank - 1)}, s->role,
                          &head->minor_version, err));
-    return parse_target((struct gw_str){p, (size_t)(blank - p)}, s->arena, head, ret_scheme_port,
-                        err);
+    return dp_h1_parse_target((struct gw_str){p, (size_t)(blank - p)}, s->arena, head,
+                              ret_scheme_port, err);
 }
 
 // Servers that leave the blank before an empty reason out are many and do no harm.

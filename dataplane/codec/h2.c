@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: Apache-2.0
+// A connection: nghttp2's session, its callbacks, and what a peer may do before it is sent away.
+// nghttp2 must not be entered (recv, send) from its callbacks; they only note what happened.
+#include "dataplane/codec/h2_internal.h"
+
+#include <stdlib.h>
+
+// Frames that move nothing: a burst, and how many a second go on for ever.
+#define IDLE_FRAMES_BURST 400
+#define IDLE_FRAMES_PER_S 100
+// Streams that come to nothing: a page or an agent that is closed cancels all it has open, twice;
+// what goes on for ever is more than any of them does. (CVE-2023-44487, CVE-2025-8671)
+#define LOST_STREAMS_BURST 256
+#define LOST_STREAMS_PER_S 20
+// Stream objects, those included that only drain: some more than may be open.
+#define STREAM_OBJECTS_MAX (2 * DP_H2_STREAMS_MAX)
+// Answers to PING and SETTINGS that wait for a peer that does not read; its budget ends before.
+#define OUTBOUND_ACKS_MAX (IDLE_FRAMES_BURST + 100)
+
+static void end_connection(struct dp_h2 *h, uint32_t code, const char *text) {
+    if (h->why.rc != GW_OK) return;
+    gw_err_set(&h->why, GW_ERR_LIMIT, 0, "%s", text);
+    nghttp2_session_terminate_session(h->session, code);
+}
+
+static struct dp_h2_stream *stream_of(struct dp_h2 *h, int32_t id) {
+    return id > 0 ? nghttp2_session_get_stream_user_data(h->session, id) : NULL;
+}
+
+// --- budgets -----------------------------------------------------------------------------------
+
+static bool moves_nothing(const nghttp2_frame_hd *hd) {
+    switch (hd->type) {
+    case NGHTTP2_DATA:
+        return !(hd->flags & NGHTTP2_FLAG_END_STREAM) &&
+               (hd->length == 0 || hd->flags & NGHTTP2_FLAG_PADDED);
+    case NGHTTP2_HEADERS:
+        return false;
+    case NGHTTP2_CONTINUATION:
+        return hd->length == 0;
+    default:
+        return true;
+    }
+}
+
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user) {
+    struct dp_h2 *h = user;
+    (void)session;
+    if (!moves_nothing(hd)) {
+        if (hd->type == NGHTTP2_HEADERS)
+            dp_h2_bucket_add(&h->idle_frames, DP_H2_IDLE_FRAMES_EARNED);
+        return 0;
+    }
+    if (!dp_h2_bucket_take(&h->idle_frames, h->now_ms)) {
+        end_connection(h, NGHTTP2_ENHANCE_YOUR_CALM, "too many frames that move nothing");
+    }
+    return 0;
+}
+
+static void lose_stream(struct dp_h2 *h, const char *text) {
+    if (h->conf.role != DP_H2_SERVER) return;
+    if (!dp_h2_bucket_take(&h->lost_streams, h->now_ms)) {
+        end_connection(h, NGHTTP2_ENHANCE_YOUR_CALM, text);
+    }
+}
+
+// --- field sections ----------------------------------------------------------------------------
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    struct dp_h2 *h = user;
+    struct dp_h2_stream *s = stream_of(h, frame->hd.stream_id);
+    bool is_server = h->conf.role == DP_H2_SERVER;
+    h->in_section = NULL;
+    h->head.bytes = 0;
+    if (frame->hd.type != NGHTTP2_HEADERS || h->why.rc != GW_OK) return 0;
+    if (is_server && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        if (h->streams_n >= STREAM_OBJECTS_MAX) {
+            nghttp2_submit_rst_stream(session, 0, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+            return 0;
+        }
+        s = dp_h2_stream_new(h, frame->hd.stream_id);
+        s->arena = &s->mem;
+        nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, s);
+    }
+    if (!s || s->is_released || s->err.rc != GW_OK) return 0;
+    h->in_section = s;
+    enum dp_h2_section section = is_server
+                                     ? (s->has_head ? DP_H2_REQUEST_TRAILERS : DP_H2_REQUEST)
+                                     : (s->has_head ? DP_H2_RESPONSE_TRAILERS : DP_H2_RESPONSE);
+    dp_h2_head_begin(&h->head, section, s->arena);
+    return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *user) {
+    struct dp_h2 *h = user;
+    (void)session, (void)frame, (void)flags;
+    if (!h->in_section) {
+        // Decoded for the table's sake only, and still bounded.
+        h->head.bytes += name_len + value_len;
+        if (h->head.bytes <= DP_H2_SECTION_BYTES_MAX) return 0;
+    } else if (dp_h2_head_field(&h->head, (struct gw_str){(const char *)name, name_len},
+                                (struct gw_str){(const char *)value, value_len})) {
+        return 0;
+    }
+    end_connection(h, NGHTTP2_ENHANCE_YOUR_CALM, "a field section of more than 256 KiB");
+    return NGHTTP2_ERR_PAUSE;
+}
+
+static void push_head(struct dp_h2_stream *s, struct dp_head *head) {
+    struct dp_h2_head_node *n = gw_arena_alloc(s->arena, sizeof(*n));
+    struct gw_err err;
+    if (!n) {
+        gw_err_set(&err, GW_ERR_LIMIT, 431, "the head does not fit its memory");
+        dp_h2_fail(s, NGHTTP2_PROTOCOL_ERROR, &err);
+        return;
+    }
+    *n = (struct dp_h2_head_node){NULL, head};
+    *s->heads_tail = n;
+    s->heads_tail = &n->next;
+}
+
+static enum gw_rc end_head(struct dp_h2 *h, struct dp_h2_stream *s, bool ends_stream,
+                           struct gw_err *err) {
+    struct dp_head *head;
+    GW_TRY(dp_h2_head_end(&h->head, ends_stream, s->answers_head, &head, &s->length, err));
+    if (head->status && head->status < 200) {
+        if (++s->interims > DP_H1_INTERIM_MAX) {
+            return gw_err_set(err, GW_ERR_UPSTREAM, 502, "more than %d interim answers",
+                              DP_H1_INTERIM_MAX);
+        }
+    } else {
+        s->has_head = true;
+    }
+    push_head(s, head);
+    return GW_OK;
+}
+
+static enum gw_rc end_trailers(struct dp_h2 *h, struct dp_h2_stream *s, bool ends_stream,
+                               struct gw_err *err) {
+    if (!ends_stream) {
+        enum dp_h1_role role = h->conf.role == DP_H2_SERVER ? DP_H1_REQUESTS : DP_H1_RESPONSES;
+        return DP_H1_REFUSE(role, err, 400, "trailers that do not end the stream");
+    }
+    return dp_h2_head_end_trailers(&h->head, &s->trailers, err);
+}
+
+static void end_section(struct dp_h2 *h, bool ends_stream) {
+    struct dp_h2_stream *s = h->in_section;
+    struct gw_err err;
+    h->in_section = NULL;
+    if (!s) return;
+    enum gw_rc rc =
+        s->has_head ? end_trailers(h, s, ends_stream, &err) : end_head(h, s, ends_stream, &err);
+    if (rc != GW_OK) {
+        dp_h2_fail(s, NGHTTP2_PROTOCOL_ERROR, &err);
+        return;
+    }
+    dp_h2_mark_ready(s);
+    if (ends_stream) dp_h2_on_end(s);
+}
+
+// --- other frames ------------------------------------------------------------------------------
+
+static int on_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
+                    void *user) {
+    struct dp_h2 *h = user;
+    struct dp_h2_stream *s = stream_of(h, id);
+    (void)flags;
+    if (!s || s->is_released || s->err.rc != GW_OK) {
+        nghttp2_session_consume_connection(session, n);
+        return 0;
+    }
+    dp_h2_on_data(s, (struct gw_str){(const char *)p, n});
+    return 0;
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    struct dp_h2 *h = user;
+    struct dp_h2_stream *s;
+    (void)session;
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+        end_section(h, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+        break;
+    case NGHTTP2_DATA:
+        s = stream_of(h, frame->hd.stream_id);
+        if (s && frame->hd.flags & NGHTTP2_FLAG_END_STREAM) dp_h2_on_end(s);
+        break;
+    case NGHTTP2_RST_STREAM:
+        s = stream_of(h, frame->hd.stream_id);
+        if (s) s->by_peer = true;
+        if (s && !s->sent_end) lose_stream(h, "too many streams that the peer reset");
+        break;
+    case NGHTTP2_SETTINGS:
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK) h->has_settings_ack = true;
+        break;
+    case NGHTTP2_PING:
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK) h->pongs++;
+        break;
+    case NGHTTP2_GOAWAY:
+        h->is_peer_going = true;
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *user) {
+    struct dp_h2_stream *s = stream_of(user, id);
+    (void)session;
+    if (s) dp_h2_on_close(s, code);
+    return 0;
+}
+
+static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    struct dp_h2 *h = user;
+    (void)session;
+    bool is_message = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
+    if (!is_message && frame->hd.type != NGHTTP2_RST_STREAM) return 0;
+    struct dp_h2_stream *s = stream_of(h, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+        // Nobody here wanted that: the peer had us do it.
+        if (!s || !s->by_owner) lose_stream(h, "too many streams that the peer had reset");
+        return 0;
+    }
+    if (!s || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
+    s->sent_end = true;
+    if (s->is_released && !s->has_ended && h->conf.role == DP_H2_SERVER) {
+        dp_h2_reset(s, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+}
+
+static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int code, void *user) {
+    struct dp_h2 *h = user;
+    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+    for (struct dp_h2_stream *s = h->streams; s; s = s->next) {
+        if (s->id != frame->hd.stream_id || s->is_closed) continue;
+        struct gw_err err;
+        gw_err_set(&err, GW_ERR_UPSTREAM, 502, "a head was not sent: %s", nghttp2_strerror(code));
+        err.retryable = h->conf.role == DP_H2_CLIENT;
+        bool is_known = nghttp2_session_find_stream(session, s->id) != NULL;
+        if (!is_known) s->is_closed = true, h->open_n--;
+        dp_h2_fail(s, NGHTTP2_INTERNAL_ERROR, &err);
+        if (s->is_closed && s->is_released) dp_h2_stream_free(s);
+        break;
+    }
+    return 0;
+}
+
+// --- the session -------------------------------------------------------------------------------
+
+static nghttp2_session_callbacks *callbacks_new(void) {
+    nghttp2_session_callbacks *cbs;
+    if (nghttp2_session_callbacks_new(&cbs) != 0) return NULL;
+    nghttp2_session_callbacks_set_on_begin_frame_callback(cbs, on_begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(cbs, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(cbs, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, on_chunk);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cbs, on_frame);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cbs, on_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cbs, on_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(cbs, on_not_sent);
+    nghttp2_session_callbacks_set_send_data_callback(cbs, dp_h2_send_out);
+    return cbs;
+}
+
+static nghttp2_option *option_new(void) {
+    nghttp2_option *o;
+    if (nghttp2_option_new(&o) != 0) return NULL;
+    nghttp2_option_set_no_auto_window_update(o, 1);
+    nghttp2_option_set_no_http_messaging(o, 1); // h2_head.c is stricter
+    nghttp2_option_set_no_closed_streams(o, 1);
+    nghttp2_option_set_max_outbound_ack(o, OUTBOUND_ACKS_MAX);
+    return o;
+}
+
+static int submit_settings(struct dp_h2 *h) {
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, DP_H2_WINDOW_BYTES},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, DP_H1_HEAD_BYTES_MAX},
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+         h->conf.role == DP_H2_SERVER ? DP_H2_STREAMS_MAX : 0},
+        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0}, // last: a client's alone
+    };
+    size_t n = GW_ARRAY_LEN(settings) - (h->conf.role == DP_H2_SERVER ? 1 : 0);
+    int rc = nghttp2_submit_settings(h->session, 0, settings, n);
+    if (rc != 0) return rc;
+    return nghttp2_session_set_local_window_size(h->session, 0, 0, DP_H2_CONN_WINDOW_BYTES);
+}
+
+struct dp_h2 *dp_h2_new(const struct dp_h2_conf *conf, int64_t now_ms) {
+    struct dp_h2 *h = gw_alloc(sizeof(*h));
+    h->conf = *conf;
+    h->now_ms = h->settings_ms = now_ms;
+    h->ready_tail = &h->ready;
+    dp_h2_bucket_init(&h->idle_frames, IDLE_FRAMES_BURST, IDLE_FRAMES_PER_S, now_ms);
+    dp_h2_bucket_init(&h->lost_streams, LOST_STREAMS_BURST, LOST_STREAMS_PER_S, now_ms);
+    nghttp2_session_callbacks *cbs = callbacks_new();
+    nghttp2_option *o = option_new();
+    int rc = !cbs || !o                   ? NGHTTP2_ERR_NOMEM
+             : conf->role == DP_H2_SERVER ? nghttp2_session_server_new2(&h->session, cbs, h, o)
+                                          : nghttp2_session_client_new2(&h->session, cbs, h, o);
+    if (rc != 0 || submit_settings(h) != 0) abort(); // nothing but memory can be missing
+    nghttp2_session_callbacks_del(cbs);
+    nghttp2_option_del(o);
+    return h;
+}
+
+void dp_h2_free(struct dp_h2 *h) {
+    if (!h) return;
+    nghttp2_session_del(h->session);
+    while (h->streams) {
+        GW_ASSERT(h->streams->is_released || !h->streams->is_given);
+        dp_h2_stream_free(h->streams);
+    }
+    while (h->free) {
+        struct dp_h2_stream *next = h->free->next;
+        free(h->free);
+        h->free = next;
+    }
+    dp_h2_head_fini(&h->head);
+    dp_h2_nv_fini(&h->nv);
+    free(h);
+}
+
+static enum gw_rc give_why(struct dp_h2 *h, struct gw_err *err) {
+    if (h->why.rc == GW_OK) return GW_OK;
+    if (err) *err = h->why;
+    return h->why.rc;
+}
+
+enum gw_rc dp_h2_tick(struct dp_h2 *h, int64_t now_ms, struct gw_err *err) {
+    h->now_ms = now_ms;
+    if (!h->has_settings_ack && now_ms - h->settings_ms >= DP_H2_SETTINGS_MS) {
+        end_connection(h, NGHTTP2_SETTINGS_TIMEOUT, "SETTINGS were not acknowledged in time");
+    }
+    return give_why(h, err);
+}
+
+enum gw_rc dp_h2_feed(struct dp_h2 *h, struct gw_slab *slab, struct gw_str bytes, int64_t now_ms,
+                      struct gw_err *err) {
+    GW_TRY(dp_h2_tick(h, now_ms, err));
+    h->slab = slab;
+    ssize_t n = nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes.ptr, bytes.len);
+    h->slab = NULL;
+    if (n < 0) {
+        h->is_dead = true;
+        gw_err_set(&h->why, GW_ERR_INPUT, 400, "%s", nghttp2_strerror((int)n));
+    }
+    return give_why(h, err);
+}
+
+static void submit_heads(struct dp_h2 *h) {
+    for (struct dp_h2_stream *s = h->streams, *next; h->heads_n && s; s = next) {
+        next = s->next;
+        if (s->head) dp_h2_submit_head(s);
+    }
+}
+
+void dp_h2_pump(struct dp_h2 *h, struct gw_buf *out, size_t high) {
+    submit_heads(h);
+    h->out = out;
+    h->high = high;
+    while (!h->is_dead && out->bytes < high) {
+        const uint8_t *p;
+        ssize_t n = nghttp2_session_mem_send(h->session, &p);
+        if (n < 0) {
+            h->is_dead = true;
+            if (h->why.rc == GW_OK) {
+                gw_err_set(&h->why, GW_ERR_INTERNAL, 0, "%s", nghttp2_strerror((int)n));
+            }
+        }
+        if (n <= 0) break;
+        gw_buf_push_copy(out, p, (size_t)n);
+    }
+    h->out = NULL;
+}
+
+bool dp_h2_wants_pump(const struct dp_h2 *h) {
+    return !h->is_dead && (h->heads_n || nghttp2_session_want_write(h->session));
+}
+
+bool dp_h2_is_over(const struct dp_h2 *h) {
+    return h->is_dead ||
+           (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session));
+}
+
+unsigned dp_h2_streams(const struct dp_h2 *h) {
+    return h->streams_n;
+}
+
+void dp_h2_drain(struct dp_h2 *h) {
+    if (h->conf.role == DP_H2_SERVER)
+        nghttp2_submit_shutdown_notice(h->session);
+    else
+        dp_h2_goaway(h, NGHTTP2_NO_ERROR);
+}
+
+void dp_h2_goaway(struct dp_h2 *h, uint32_t code) {
+    nghttp2_submit_goaway(h->session, 0, nghttp2_session_get_last_proc_stream_id(h->session), code,
+                          NULL, 0);
+}
+
+bool dp_h2_peer_is_going(const struct dp_h2 *h) {
+    return h->is_peer_going;
+}
+
+void dp_h2_ping(struct dp_h2 *h) {
+    nghttp2_submit_ping(h->session, 0, NULL);
+}
+
+unsigned dp_h2_pongs(const struct dp_h2 *h) {
+    return h->pongs;
+}
+
+bool dp_h2_may_open(const struct dp_h2 *h) {
+    uint32_t peers =
+        nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    return h->conf.role == DP_H2_CLIENT && !h->is_dead && !h->is_peer_going && h->why.rc == GW_OK &&
+           h->open_n < DP_H2_STREAMS_MAX && h->open_n < peers &&
+           nghttp2_session_check_request_allowed(h->session);
+}

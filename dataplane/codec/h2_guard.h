@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a peer may cost: token buckets that refill with time. Frames that move nothing (PING,
+// SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones) and streams that come to nothing
+// (reset by the peer, or by us because of what it sent) each have one. Time is a parameter.
+#ifndef DP_CODEC_H2_GUARD_H
+#define DP_CODEC_H2_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// A bucket is exact to a thousandth of a token, so that a millisecond counts.
+struct dp_h2_bucket {
+    int64_t milli, milli_max;
+    int64_t per_s;
+    int64_t last_ms;
+};
+void dp_h2_bucket_init(struct dp_h2_bucket *b, int64_t burst, int64_t per_s, int64_t now_ms);
+// False: empty; the peer is to be sent away.
+bool dp_h2_bucket_take(struct dp_h2_bucket *b, int64_t now_ms);
+// What the peer earned by moving something.
+void dp_h2_bucket_add(struct dp_h2_bucket *b, int64_t tokens);
+
+#endif
