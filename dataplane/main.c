@@ -27,7 +27,7 @@ struct arguments {
     struct gw_flag_hostport controller, admin;
     const char *bootstrap, *ca, *token, *gateway, *node, *address, *state, *bind, *access_log,
         *upstream_ca;
-    const char *log_level, *head, *idle, *connect, *first_byte, *stream, *request, *grace;
+    const char *log_level, *explain, *head, *idle, *connect, *first_byte, *stream, *request, *grace;
     struct gw_map port_map;
     uint64_t workers, llm_body_max;
     bool help, version;
@@ -117,6 +117,9 @@ static enum gw_rc check(struct arguments *a, struct dp_settings *s, struct gw_er
     GW_TRY(durations(a, s, err));
     GW_TRY(check_port_map(&a->port_map, err));
     s->llm_body_bytes_max = a->llm_body_max;
+    s->explain = strcmp(a->explain, "on") == 0;
+    if (!s->explain && strcmp(a->explain, "off") != 0)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--explain: '%s' is not on or off", a->explain);
     if (gw_log_level_of(gw_str_of(a->log_level), &level) != GW_OK)
         return gw_err_set(err, GW_ERR_INPUT, 0,
                           "--log-level: '%s' is not debug, info, warn or error", a->log_level);
@@ -169,6 +172,8 @@ static enum gw_rc parse(struct arguments *a, int argc, char **argv, struct gw_er
          &a->request, 0, 0, 0},
         {"grace", "DURATION", "for requests under way at SIGTERM (default 30s)", GW_FLAG_STRING,
          &a->grace, 0, 0, 0},
+        {"explain", "on|off", "answer x-tandem-explain: 1 with how it was routed (default off)",
+         GW_FLAG_STRING, &a->explain, 0, 0, 0},
         {"log-level", "LEVEL", "debug, info, warn or error (default info)", GW_FLAG_STRING,
          &a->log_level, 0, 0, 0},
         {"version", NULL, "print the version", GW_FLAG_BOOL, &a->version, 0, 0, 0},
@@ -215,6 +220,7 @@ int main(int argc, char **argv) {
         .bind = "0.0.0.0",
         .access_log = "-",
         .log_level = "info",
+        .explain = "off",
         .head = "10s",
         .idle = "60s",
         .connect = "5s",

@@ -92,7 +92,7 @@ start controller "$build/tandem-controller" --source "dir:$FOLDER" --state "$STA
 wait_until 10 "the controller" curl -fsS "http://127.0.0.1:$CONTROLLER_ADMIN_PORT/healthz"
 start dataplane "$build/tandem-dataplane" --controller "127.0.0.1:$PUSH_PORT" \
     --bootstrap "$STATE/controller" --state "$STATE/dataplane" --bind 127.0.0.1 \
-    --port-map "8080=$PORT" --admin "127.0.0.1:$ADMIN_PORT" --access-log "$STATE/access.log"
+    --port-map "8080=$PORT" --explain on --admin "127.0.0.1:$ADMIN_PORT" --access-log "$STATE/access.log"
 wait_until 10 "the data plane" curl -fsS "http://127.0.0.1:$ADMIN_PORT/ready"
 
 cat <<TEXT

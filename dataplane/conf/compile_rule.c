@@ -8,25 +8,69 @@
 #define CACHE_LINE_BYTES 64
 #define NOT_COMPILED "BackendNotFound"
 
-static enum gw_rc compile_filters(struct dp_compile *c, const json_t *list, struct dp_rule *r,
-                                  struct gw_err *err) {
+// --- filters ------------------------------------------------------------------------------------
+
+static enum gw_rc compile_policy(struct dp_compile *c, const json_t *spec, struct dp_policy *ret,
+                                 struct gw_err *err) {
+    struct gw_str type = gw_json_str(spec, "type");
+    ret->type = dp_policy_find(type);
+    ret->conf = NULL;
+    if (!ret->type)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "type '" GW_STR_FMT "' is not known to this data plane",
+                          GW_STR_ARG(type));
+    return ret->type->compile(spec, c->arena, &ret->conf, err);
+}
+
+// A copy of a model request would carry the provider's key, and its answer costs money.
+static enum gw_rc compile_mirror(struct dp_compile *c, const json_t *spec, bool is_llm,
+                                 struct dp_mirror_to *ret, bool *ret_is_there, struct gw_err *err) {
+    struct gw_str name = gw_json_str(spec, "backend");
+    *ret = (struct dp_mirror_to){
+        .backend = name.ptr ? gw_map_get(&c->backends, name) : NULL,
+        .numerator = (uint32_t)gw_json_int(spec, "numerator", 1),
+        .denominator = (uint32_t)gw_json_int(spec, "denominator", 1),
+    };
+    *ret_is_there = ret->backend != NULL;
+    if (is_llm || (ret->backend && ret->backend->llm))
+        return gw_err_set(err, GW_ERR_INPUT, 0, "model requests are not mirrored");
+    return GW_OK;
+}
+
+// Those that answer preflights come first.
+static void put_first(struct dp_policy *list, unsigned n) {
+    unsigned first = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct dp_policy p = list[i];
+        if (!p.type->answers_preflights) continue;
+        memmove(&list[first + 1], &list[first], (i - first) * sizeof(*list));
+        list[first++] = p;
+    }
+}
+
+static bool answers_preflights(const struct dp_filters *f) {
+    return f->len && f->ptr[0].type->answers_preflights;
+}
+
+static enum gw_rc compile_filters(struct dp_compile *c, const json_t *list, bool is_llm,
+                                  struct dp_filters *ret, struct gw_err *err) {
     size_t n = json_array_size(list);
-    struct dp_policy *filters = gw_arena_alloc(c->arena, (n + 1) * sizeof(*filters));
+    struct dp_policy *policies = gw_arena_alloc(c->arena, (n + 1) * sizeof(*policies));
+    struct dp_mirror_to *mirrors = gw_arena_alloc(c->arena, (n + 1) * sizeof(*mirrors));
+    *ret = (struct dp_filters){.ptr = policies, .mirrors = mirrors};
     for (size_t i = 0; i < n; i++) {
         const json_t *spec = json_array_get(list, i);
-        struct gw_str type = gw_json_str(spec, "type");
-        struct dp_policy *f = &filters[i];
-        f->type = dp_policy_find(type);
-        f->conf = NULL;
-        if (!f->type)
-            return gw_err_set(err, GW_ERR_INPUT, 0,
-                              "filters[%zu]: type '" GW_STR_FMT "' is not known to this data plane",
-                              i, GW_STR_ARG(type));
-        if (f->type->compile(spec, c->arena, &f->conf, err) != GW_OK)
-            return gw_err_wrap(err, "filters[%zu]", i);
+        enum gw_rc rc;
+        bool is_there = true;
+        if (gw_str_eq(gw_json_str(spec, "type"), GW_STR("RequestMirror"))) {
+            rc = compile_mirror(c, spec, is_llm, &mirrors[ret->mirrors_n], &is_there, err);
+            ret->mirrors_n += is_there;
+        } else {
+            rc = compile_policy(c, spec, &policies[ret->len++], err);
+        }
+        if (rc != GW_OK) return gw_err_wrap(err, "filters[%zu]", i);
     }
-    r->filters = filters;
-    r->filters_n = (unsigned)n;
+    put_first(policies, ret->len);
     return GW_OK;
 }
 
@@ -44,15 +88,16 @@ static struct dp_rule_turns *make_turns(struct dp_compile *c, unsigned backends_
     return turns;
 }
 
-static void compile_rule_backend(struct dp_compile *c, const json_t *spec,
-                                 struct dp_rule_backend *b) {
+static enum gw_rc compile_rule_backend(struct dp_compile *c, const json_t *spec, bool is_llm,
+                                       struct dp_rule_backend *b, struct gw_err *err) {
     struct gw_str name = gw_json_str(spec, "backend");
     b->weight = (unsigned)gw_json_int(spec, "weight", 1);
     b->backend = name.ptr ? gw_map_get(&c->backends, name) : NULL;
     b->invalid = (struct gw_str){NULL, 0};
-    if (b->backend) return;
-    b->invalid =
-        name.ptr ? GW_STR(NOT_COMPILED) : gw_arena_dup(c->arena, gw_json_str(spec, "invalid"));
+    if (!b->backend)
+        b->invalid =
+            name.ptr ? GW_STR(NOT_COMPILED) : gw_arena_dup(c->arena, gw_json_str(spec, "invalid"));
+    return compile_filters(c, gw_json_get(spec, "filters"), is_llm, &b->filters, err);
 }
 
 static enum gw_rc compile_backends(struct dp_compile *c, const json_t *list, struct dp_rule *r,
@@ -62,7 +107,9 @@ static enum gw_rc compile_backends(struct dp_compile *c, const json_t *list, str
         return gw_err_set(err, GW_ERR_LIMIT, 0, "backends: over %d", DP_RULE_BACKENDS_MAX);
     struct dp_rule_backend *backends = gw_arena_alloc(c->arena, (n + 1) * sizeof(*backends));
     for (size_t i = 0; i < n; i++) {
-        compile_rule_backend(c, json_array_get(list, i), &backends[i]);
+        if (compile_rule_backend(c, json_array_get(list, i), r->is_llm, &backends[i], err) != GW_OK)
+            return gw_err_wrap(err, "backends[%zu]", i);
+        r->answers_preflights |= answers_preflights(&backends[i].filters);
         r->weight_sum += backends[i].weight;
         if (backends[i].backend && backends[i].backend->llm) llm_n++;
         if (backends[i].backend && backends[i].backend->endpoints) service_n++;
@@ -80,11 +127,15 @@ static enum gw_rc compile_backends(struct dp_compile *c, const json_t *list, str
 enum gw_rc dp_compile_rule(struct dp_compile *c, struct gw_str name, const json_t *body,
                            struct dp_rule_build *ret, struct gw_err *err) {
     struct dp_rule *r = gw_arena_zalloc(c->arena, sizeof(*r));
+    const json_t *timeouts = gw_json_get(body, "timeouts");
     r->is_llm = gw_json_bool(body, "llm", false);
     r->name = gw_arena_dup(c->arena, name);
     r->route = gw_arena_dup(c->arena, gw_json_str(body, "route"));
     r->index = (unsigned)gw_json_int(body, "index", 0);
-    GW_TRY(compile_filters(c, gw_json_get(body, "filters"), r, err));
+    r->request_ms = gw_json_int(timeouts, "request_ms", -1);
+    r->backend_ms = gw_json_int(timeouts, "backend_ms", -1);
+    GW_TRY(compile_filters(c, gw_json_get(body, "filters"), r->is_llm, &r->filters, err));
+    r->answers_preflights = answers_preflights(&r->filters);
     GW_TRY(compile_backends(c, gw_json_get(body, "backends"), r, err));
     *ret = (struct dp_rule_build){r, gw_json_str(body, "age"), body};
     return GW_OK;
@@ -105,20 +156,23 @@ static const struct dp_match_pair *compile_pairs(struct dp_compile *c, const jso
     return pairs;
 }
 
-static struct dp_match *compile_matches(struct dp_compile *c, const json_t *list) {
+static void compile_matches(struct dp_compile *c, const json_t *list, struct dp_rule *r) {
     size_t n = json_array_size(list);
-    struct dp_match *matches = gw_arena_zalloc(c->arena, (n + 1) * sizeof(*matches));
+    struct dp_rule_match *matches = gw_arena_zalloc(c->arena, (n + 1) * sizeof(*matches));
     for (size_t i = 0; i < n; i++) {
         const json_t *spec = json_array_get(list, i), *path = gw_json_get(spec, "path");
         bool is_exact = gw_str_eq(gw_json_str(path, "type"), GW_STR("Exact"));
-        struct dp_match *m = &matches[i];
+        struct dp_match *m = &matches[i].match;
+        matches[i].rule = r;
+        matches[i].index = (unsigned)i;
         m->path_type = is_exact ? DP_PATH_EXACT : DP_PATH_PREFIX;
         m->path = gw_arena_dup(c->arena, gw_json_str(path, "value"));
         m->method = gw_arena_dup(c->arena, gw_json_str(spec, "method"));
         m->headers = compile_pairs(c, gw_json_get(spec, "headers"), &m->headers_n);
         m->query = compile_pairs(c, gw_json_get(spec, "query"), &m->query_n);
     }
-    return matches;
+    r->matches = matches;
+    r->matches_n = (unsigned)n;
 }
 
 // --- attaching ----------------------------------------------------------------------------------
@@ -136,21 +190,20 @@ static void register_series(struct dp_rule *r, struct gw_str gateway) {
 }
 
 static void add_to_router(struct dp_compile *c, const struct dp_listener_build *l,
-                          const json_t *hostnames, const struct dp_rule *r,
-                          const struct dp_match *matches, size_t matches_n) {
+                          const json_t *hostnames, const struct dp_rule *r) {
     size_t n = json_array_size(hostnames);
     for (size_t h = 0; h < (n ? n : 1); h++) {
         struct gw_str hostname = GW_STR("");
         if (n) hostname = gw_arena_dup(c->arena, gw_json_str_of(json_array_get(hostnames, h)));
-        for (size_t i = 0; i < matches_n; i++)
-            dp_router_add(l->router, hostname, &matches[i], r);
+        for (unsigned i = 0; i < r->matches_n; i++)
+            dp_router_add(l->router, hostname, &r->matches[i].match, &r->matches[i]);
     }
 }
 
 void dp_compile_attach(struct dp_compile *c, const struct dp_rule_build *b) {
-    const json_t *attach = gw_json_get(b->body, "attach"), *list = gw_json_get(b->body, "matches");
-    const struct dp_match *matches = compile_matches(c, list);
+    const json_t *attach = gw_json_get(b->body, "attach");
     bool is_registered = false;
+    compile_matches(c, gw_json_get(b->body, "matches"), b->rule);
     for (size_t i = 0; i < json_array_size(attach); i++) {
         const json_t *one = json_array_get(attach, i);
         // A listener that is gone takes the rule out of its traffic and is no mistake of the rule.
@@ -158,6 +211,6 @@ void dp_compile_attach(struct dp_compile *c, const struct dp_rule_build *b) {
         if (!l) continue;
         if (!is_registered) register_series(b->rule, l->listener->gateway);
         is_registered = true;
-        add_to_router(c, l, gw_json_get(one, "hostnames"), b->rule, matches, json_array_size(list));
+        add_to_router(c, l, gw_json_get(one, "hostnames"), b->rule);
     }
 }

@@ -61,11 +61,25 @@ struct dp_backend {
 
 #define DP_RULE_BACKENDS_MAX 64
 
+// Who gets a copy of numerator of denominator requests.
+struct dp_mirror_to {
+    const struct dp_backend *backend; // of a Service
+    uint32_t numerator, denominator;
+};
+// The filters of a rule or of one of its backends.
+struct dp_filters {
+    const struct dp_policy *ptr; // those that answer preflights, then the others as they were given
+    unsigned len;
+    const struct dp_mirror_to *mirrors; // what cannot be resolved is not among them
+    unsigned mirrors_n;
+};
+
 // A rule's backendRef; backend NULL: invalid, answers 500 for its share.
 struct dp_rule_backend {
     const struct dp_backend *backend;
     struct gw_str invalid; // reason
     unsigned weight;
+    struct dp_filters filters;
 };
 
 // What a worker needs to know of a rule that is not const: smooth weighted round robin.
@@ -77,8 +91,11 @@ struct dp_rule {
     struct gw_str name;  // "rule/default/web/0"
     struct gw_str route; // "default/web"
     unsigned index;
-    const struct dp_policy *filters;
-    unsigned filters_n;
+    struct dp_filters filters;
+    bool answers_preflights;        // one of its filters or of its backends' does
+    int64_t request_ms, backend_ms; // HTTPRouteTimeouts; -1: not given; 0: none
+    const struct dp_rule_match *matches;
+    unsigned matches_n;
     const struct dp_rule_backend *backends;
     unsigned backends_n;
     uint64_t weight_sum;
@@ -90,6 +107,13 @@ struct dp_rule {
     gw_metric_id latency;
 };
 
+// What a router finds: one match of a rule.
+struct dp_rule_match {
+    const struct dp_rule *rule;
+    unsigned index; // in the rule
+    struct dp_match match;
+};
+
 struct dp_listener {
     struct gw_str name;       // "listener/default/edge/http"
     struct gw_str gateway;    // "default/edge"
@@ -97,7 +121,7 @@ struct dp_listener {
     struct gw_str hostname;   // "": any
     uint16_t port;            // as the Gateway names it
     bool is_tls;              // HTTPS
-    struct dp_router *router; // targets are const struct dp_rule *
+    struct dp_router *router; // targets are const struct dp_rule_match *
     gw_metric_id requests_unrouted;
 };
 struct dp_port {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers of the gateway itself: every refusal is JSON in the caller's dialect (RFC 9457 problem
-// details where there is none), has a stable code and carries the request's id.
+// Answers of the gateway itself: those of filters, and refusals. Every refusal is JSON in the
+// caller's dialect (RFC 9457 problem details where there is none), has a stable code and carries
+// the request's id.
 #include "dataplane/obs/metrics.h"
 #include "dataplane/proxy/req.h"
 
@@ -27,6 +28,7 @@ void dp_answer_refuse(struct dp_req *r) {
     gw_text_reset(&r->local_body);
     r->status = r->err.code >= 400 && r->err.code <= 599 ? r->err.code : 500;
     if (!r->code) r->code = "internal";
+    r->local_policy = NULL;
     if (d) {
         d->error_body(&r->local_body, r->status, r->code, text);
         r->local_type = "application/json";
@@ -39,17 +41,28 @@ void dp_answer_refuse(struct dp_req *r) {
     r->stage = DP_STAGE_LOCAL;
 }
 
+static enum gw_rc add_local(struct dp_req *r, struct dp_fields *f) {
+    const struct dp_fields *own = &r->local_fields;
+    if (r->local_type)
+        GW_TRY(dp_fields_add(f, &r->arena, GW_STR("content-type"), gw_str_of(r->local_type)));
+    for (unsigned i = 0; r->local_policy && i < own->len; i++)
+        GW_TRY(dp_fields_add(f, &r->arena, own->ptr[i].name, own->ptr[i].value));
+    return GW_OK;
+}
+
 static bool make_head(struct dp_req *r) {
     struct dp_head *h = gw_arena_zalloc(&r->arena, sizeof(*h));
+    if (!h) return false;
     struct dp_fields *f = &h->fields;
     enum gw_rc rc = dp_fields_add(f, &r->arena, GW_STR("server"), GW_STR("tandem"));
-    if (rc == GW_OK)
-        rc = dp_fields_add(f, &r->arena, GW_STR("content-type"), gw_str_of(r->local_type));
+    if (rc == GW_OK) rc = add_local(r, f);
     if (rc == GW_OK) rc = dp_fields_add(f, &r->arena, GW_STR("x-request-id"), r->request_id);
     if (rc == GW_OK && r->status == 405)
         rc = dp_fields_add(f, &r->arena, GW_STR("allow"), GW_STR("GET, HEAD, POST"));
     h->status = r->status;
-    h->content_length = (int64_t)r->local_body.len;
+    h->content_length = r->status == 204 ? -1 : (int64_t)r->local_body.len; // RFC 9110 8.6
+    if (rc == GW_OK) rc = dp_filter_answer(r, h, true);
+    if (rc == GW_OK) rc = dp_explain_answer(r, f);
     return rc == GW_OK && r->down->head(r, h);
 }
 
@@ -80,7 +93,7 @@ void dp_answer_send(struct dp_req *r) {
         return;
     }
     r->down->push_head(r);
-    if (!no_body) {
+    if (!no_body && r->local_body.len) {
         r->bytes_out = r->local_body.len;
         gw_buf_push(&body, NULL, r->local_body.ptr, r->local_body.len);
         r->down->push_data(r, &body);

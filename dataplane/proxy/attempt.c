@@ -9,6 +9,8 @@
 static int64_t first_byte_ms(const struct dp_req *r) {
     if (r->llm && r->backend->llm->timeouts.first_token_ms >= 0)
         return r->backend->llm->timeouts.first_token_ms;
+    // Who says how long a request may take does not mean a part of it.
+    if (r->rule && (r->rule->request_ms >= 0 || r->rule->backend_ms >= 0)) return 0;
     return r->worker->settings->first_byte_ms;
 }
 
@@ -88,10 +90,18 @@ static void send_request(struct dp_req *r) {
     (void)r->up->flush(r);
 }
 
+// The route's time for one attempt, from its first step to the end of the answer.
+static void begin_time(struct dp_req *r) {
+    int64_t ms = r->rule ? r->rule->backend_ms : 0;
+    r->attempt_deadline_us = ms > 0 ? gw_loop_now_us(r->worker->loop) + ms * 1000 : 0;
+    if (ms > 0) dp_req_arm(r, DP_DEADLINE_WHOLE, 0);
+}
+
 // *ret_pooled: on a connection that had served before.
 static enum gw_rc try_once(struct dp_req *r, bool fresh, bool *ret_pooled, bool *ret_again) {
     *ret_again = *ret_pooled = false;
     r->attempts++;
+    begin_time(r);
     r->up = &dp_up_h1;
     dp_balance_begin(r->endpoint);
     enum gw_rc rc = r->up->get(r, fresh, ret_pooled);

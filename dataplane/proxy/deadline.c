@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // A request's time: one timer for what it waits for at the moment, never later than the end of the
-// whole.
+// whole, or of the attempt that is under way.
 #include "dataplane/proxy/req.h"
+
+// Rounded up: when it fires, the time must be over.
+static int64_t left_until(const struct dp_req *r, int64_t deadline_us) {
+    if (!deadline_us) return INT64_MAX;
+    int64_t left_ms = (deadline_us - gw_loop_now_us(r->worker->loop)) / 1000 + 1;
+    return left_ms < 1 ? 1 : left_ms;
+}
 
 void dp_req_arm(struct dp_req *r, enum dp_deadline what, int64_t ms) {
     struct gw_loop *loop = r->worker->loop;
-    int64_t left_ms = INT64_MAX;
-    if (r->deadline_us) {
-        // Rounded up: when it fires, the time must be over.
-        left_ms = (r->deadline_us - gw_loop_now_us(loop)) / 1000 + 1;
-        if (left_ms < 1) left_ms = 1;
-    }
+    int64_t left_ms = left_until(r, r->deadline_us);
+    int64_t attempt_ms = left_until(r, r->attempt_deadline_us);
+    bool is_attempt = attempt_ms < left_ms;
+    if (is_attempt) left_ms = attempt_ms;
     r->deadline = what;
-    if (ms <= 0 || ms > left_ms) ms = left_ms;
+    if (ms <= 0 || ms > left_ms) {
+        r->deadline = is_attempt ? DP_DEADLINE_ATTEMPT : DP_DEADLINE_WHOLE;
+        ms = left_ms;
+    }
     if (ms == INT64_MAX)
         gw_timer_cancel(loop, &r->timer);
     else
@@ -20,9 +28,10 @@ void dp_req_arm(struct dp_req *r, enum dp_deadline what, int64_t ms) {
 }
 
 static void say_why(struct dp_req *r) {
-    bool whole = r->deadline_us && gw_loop_now_us(r->worker->loop) >= r->deadline_us;
-    if (whole)
+    if (r->deadline == DP_DEADLINE_WHOLE)
         gw_err_set(&r->err, GW_ERR_TIMEOUT, 504, "the request took longer than allowed");
+    else if (r->deadline == DP_DEADLINE_ATTEMPT)
+        gw_err_set(&r->err, GW_ERR_TIMEOUT, 504, "the upstream took longer than allowed");
     else if (r->deadline == DP_DEADLINE_BODY)
         gw_err_set(&r->err, GW_ERR_TIMEOUT, 408, "the body of the request stopped arriving");
     else if (r->deadline == DP_DEADLINE_FIRST_BYTE)

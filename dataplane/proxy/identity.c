@@ -32,6 +32,7 @@ void dp_req_identify(struct dp_req *r) {
         r->log_method = r->head->method_text;
         r->log_host = r->head->authority;
         if (f && is_sane_id(f->value)) r->request_id = f->value;
+        dp_explain_ask(r);
     }
     if (!r->request_id.len) r->request_id = new_id(r);
 }

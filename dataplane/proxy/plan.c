@@ -22,8 +22,9 @@ static enum gw_rc pick_service(struct dp_req *r) {
         return dp_req_fail(r, GW_ERR_INTERNAL, 500, "invalid_backend",
                            "the backend of this route cannot be resolved (" GW_STR_FMT ")",
                            GW_STR_ARG(b->invalid));
+    r->rule_backend = b;
     r->backend = b->backend;
-    return GW_OK;
+    return dp_filter_request(r, &b->filters);
 }
 
 // The body is wanted whole: 413 before a byte of it is read, where its length says so already.
@@ -79,6 +80,14 @@ static enum gw_rc check_model_head(struct dp_req *r) {
     return GW_OK;
 }
 
+// Before the provider's own path, host and credentials are set: those are no filter's to change.
+static enum gw_rc filter_model(struct dp_req *r) {
+    const struct dp_rule *rule = r->rule;
+    for (unsigned i = 0; i < rule->backends_n && !r->rule_backend; i++)
+        if (rule->backends[i].backend == r->backend) r->rule_backend = &rule->backends[i];
+    return r->rule_backend ? dp_filter_request(r, &r->rule_backend->filters) : GW_OK;
+}
+
 static enum gw_rc plan_model(struct dp_req *r) {
     struct gw_str id;
     const struct dp_llm_dialect *dialect = dp_llm_dialect_of_path(r->head->path);
@@ -92,12 +101,15 @@ static enum gw_rc plan_model(struct dp_req *r) {
     GW_TRY(gather_body(r));
     GW_TRY(dp_llm_call_plan(r->llm, r->rule, dp_worker_random(r->worker), &r->backend, &r->code,
                             &r->err));
+    GW_TRY(filter_model(r));
+    if (r->stage != DP_STAGE_DECIDE) return GW_OK;
     dp_llm_call_splice(r->llm, &r->body);
     enum gw_rc rc =
         dp_llm_call_head(r->llm, r->head, r->body.bytes, dp_worker_random(r->worker), &r->err);
     if (rc != GW_OK) r->code = "internal";
     int64_t whole_ms = r->backend->llm->timeouts.request_ms;
-    if (whole_ms >= 0) r->deadline_us = whole_ms ? r->start_us + whole_ms * 1000 : 0;
+    if (whole_ms >= 0 && r->rule->request_ms < 0)
+        r->deadline_us = whole_ms ? r->start_us + whole_ms * 1000 : 0;
     dp_req_arm(r, DP_DEADLINE_WHOLE, 0);
     return rc;
 }

@@ -16,6 +16,7 @@
 // What a request's timer means when it fires.
 enum dp_deadline {
     DP_DEADLINE_WHOLE,
+    DP_DEADLINE_ATTEMPT,
     DP_DEADLINE_BODY,       // the client sends nothing of a body that is wanted
     DP_DEADLINE_FIRST_BYTE, // the upstream does not answer
     DP_DEADLINE_STREAM,     // neither side moves
@@ -69,7 +70,11 @@ struct dp_req {
     // decisions
     const struct dp_listener *listener;
     const struct dp_rule *rule;
+    const struct dp_rule_match *match;          // of rule
+    const struct dp_rule_backend *rule_backend; // NULL: none is picked yet
     const struct dp_backend *backend;
+    struct gw_str origin;    // for filters: what the client said, whatever they do to the head
+    bool explain;            // the client asks, and may
     struct dp_llm_call *llm; // NULL: not a model request
 
     // upstream
@@ -88,14 +93,18 @@ struct dp_req {
     bool up_done; // the upstream's message ended cleanly
     char chunk_head[DP_H1_CHUNK_HEAD_MAX];
     struct gw_text local_body;
-    const char *local_type; // content type of an answer of ours
-    const char *code;       // stable word of a refusal
+    const char *local_type; // content type of an answer of ours; NULL: it has no body
+    const struct dp_policy
+        *local_policy;             // that gave the answer of ours; NULL: a refusal, or models
+    struct dp_fields local_fields; // which it gave
+    const char *code;              // stable word of a refusal
     uint64_t bytes_out;
 
     int64_t start_us, start_real_us;
     int64_t first_byte_us, first_token_us; // since start; -1: not yet
     struct gw_err err;                     // why it was refused or cut; text "" otherwise
     int64_t deadline_us;                   // of the whole; 0: none
+    int64_t attempt_deadline_us;           // of the attempt under way; 0: none
     struct gw_timer timer;
     enum dp_deadline deadline;
 
@@ -121,12 +130,25 @@ enum gw_rc dp_req_wait_for(struct dp_req *r, unsigned wanted);
 enum gw_rc dp_req_fail(struct dp_req *r, enum gw_rc rc, int status, const char *code,
                        const char *fmt, ...) GW_PRINTF(5, 6);
 
-enum gw_rc dp_step_route(struct dp_req *r);  // route.c
-enum gw_rc dp_step_filter(struct dp_req *r); // route.c
-struct dp_policy_call dp_req_policy_call(struct dp_req *r);
+enum gw_rc dp_step_route(struct dp_req *r);    // route.c
+enum gw_rc dp_step_filter(struct dp_req *r);   // filter.c
 enum gw_rc dp_step_plan(struct dp_req *r);     // plan.c
 enum gw_rc dp_step_upstream(struct dp_req *r); // attempt.c
 enum gw_rc dp_step_respond(struct dp_req *r);  // respond.c
+
+// --- filter.c ------------------------------------------------------------------------------------
+// Asks those filters what to do with the request. One that answers by itself makes its answer ours
+// (the stage is DP_STAGE_LOCAL then).
+enum gw_rc dp_filter_request(struct dp_req *r, const struct dp_filters *f);
+// The backend's filters, then the rule's. is_own: the answer is ours.
+enum gw_rc dp_filter_answer(struct dp_req *r, struct dp_head *answer, bool is_own);
+
+// --- explain.c: what became of a request, for those who ask
+// ---------------------------------------
+#define DP_EXPLAIN_FIELD "x-tandem-explain"
+void dp_explain_ask(struct dp_req *r); // takes the wish out of the request's head
+// Into an answer's head, in place of what an upstream says there.
+enum gw_rc dp_explain_answer(struct dp_req *r, struct dp_fields *fields);
 
 // --- deadline.c ---------------------------------------------------------------------------------
 // At the latest when the request's whole time is over; ms 0: only then.

@@ -5,22 +5,12 @@
 
 // --- the step ----------------------------------------------------------------------------------
 
-static enum gw_rc filter_answer(struct dp_req *r) {
-    struct dp_policy_call call = dp_req_policy_call(r);
-    for (unsigned i = 0; i < r->rule->filters_n; i++) {
-        const struct dp_policy *p = &r->rule->filters[i];
-        if (!p->type->response) continue;
-        enum gw_rc rc = p->type->response(p->conf, &call);
-        if (rc != GW_OK) return gw_err_wrap(&r->err, "filter %s", p->type->name);
-    }
-    return GW_OK;
-}
-
 enum gw_rc dp_step_respond(struct dp_req *r) {
-    GW_TRY(filter_answer(r));
+    GW_TRY(dp_filter_answer(r, r->answer, false));
     if (r->llm) GW_TRY(dp_llm_answer_begin(r->llm, r->answer, &r->code, &r->err));
     dp_fields_remove_id(&r->answer->fields, DP_F_X_REQUEST_ID);
     GW_TRY(dp_fields_add(&r->answer->fields, &r->arena, GW_STR("x-request-id"), r->request_id));
+    GW_TRY(dp_explain_answer(r, &r->answer->fields));
     r->head_is_held = r->down->head(r, r->answer);
     if (!r->head_is_held)
         return dp_req_fail(r, GW_ERR_UPSTREAM, 502, "bad_gateway",

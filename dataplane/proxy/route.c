@@ -1,7 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps "route" and "filter": which listener and rule a request belongs to, and what the rule's
-// filters do to its head.
+// Step "route": which listener and rule a request belongs to.
 #include "dataplane/proxy/req.h"
+
+// A preflight belongs to the rule of the request that it announces, so that a rule which matches
+// POST alone can answer the preflights of its POSTs. One that matches by itself wins.
+static const struct dp_rule_match *match_preflight(const struct dp_req *r,
+                                                   const struct dp_rule_match *found) {
+    struct gw_str asked = dp_policy_preflight(r->head);
+    if (asked.len == 0 || (found && found->rule->answers_preflights)) return found;
+    struct dp_head announced = *r->head;
+    announced.method_text = asked;
+    announced.method = dp_route_method_of(asked);
+    const struct dp_rule_match *other = dp_router_match(r->listener->router, &announced);
+    return other && other->rule->answers_preflights ? other : found;
+}
+
+static void take_rule(struct dp_req *r, const struct dp_rule_match *found) {
+    r->match = found;
+    r->rule = found->rule;
+    if (r->rule->request_ms < 0) return;
+    r->deadline_us = r->rule->request_ms ? r->start_us + r->rule->request_ms * 1000 : 0;
+    dp_req_arm(r, DP_DEADLINE_WHOLE, 0);
+}
 
 enum gw_rc dp_step_route(struct dp_req *r) {
     const struct dp_conf *conf = r->conf->conf;
@@ -17,33 +37,10 @@ enum gw_rc dp_step_route(struct dp_req *r) {
     r->listener = dp_conf_listener(port, r->head->host);
     if (!r->listener)
         return dp_req_fail(r, GW_ERR_INPUT, 404, "no_listener", "no listener serves this host");
-    r->rule = dp_router_match(r->listener->router, r->head);
-    if (!r->rule)
+    const struct dp_rule_match *found = dp_router_match(r->listener->router, r->head);
+    if (r->head->method == DP_METHOD_OPTIONS) found = match_preflight(r, found);
+    if (!found)
         return dp_req_fail(r, GW_ERR_INPUT, 404, "no_route", "no route matches this request");
-    return GW_OK;
-}
-
-struct dp_policy_call dp_req_policy_call(struct dp_req *r) {
-    return (struct dp_policy_call){
-        .head = r->head,
-        .arena = &r->arena,
-        .scheme = r->listener->is_tls ? GW_STR("https") : GW_STR("http"),
-        .port = r->listener->port,
-        .answer = r->answer,
-        .err = &r->err,
-    };
-}
-
-enum gw_rc dp_step_filter(struct dp_req *r) {
-    struct dp_policy_call call = dp_req_policy_call(r);
-    for (unsigned i = 0; i < r->rule->filters_n; i++) {
-        const struct dp_policy *p = &r->rule->filters[i];
-        if (!p->type->request) continue;
-        enum gw_rc rc = p->type->request(p->conf, &call);
-        if (rc != GW_OK) {
-            r->code = "filter";
-            return gw_err_wrap(&r->err, "filter %s", p->type->name);
-        }
-    }
+    take_rule(r, found);
     return GW_OK;
 }

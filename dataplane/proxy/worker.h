@@ -26,6 +26,7 @@ struct dp_settings {
     int64_t request_ms;          // the whole
     uint64_t llm_body_bytes_max; // 413
     int64_t grace_ms;            // of a drain
+    bool explain;                // who asks is told which route, backend and endpoint was chosen
 };
 
 // A config as one worker holds it: counted without atomics.

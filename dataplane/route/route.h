@@ -38,6 +38,11 @@ void dp_router_free(struct dp_router *r);
 // and values are percent-decoded ('+' is a blank) before they are compared; paths are compared as
 // received.
 const void *dp_router_match(const struct dp_router *r, const struct dp_head *head);
+// The configured hostnames that cover host, the best first: of "" (any) ptr is NULL, wildcards are
+// without their asterisk (".example.com"). Returns how many, at most max.
+unsigned dp_router_hostnames(const struct dp_router *r, struct gw_str host, struct gw_str *ret,
+                             unsigned max);
+enum dp_method dp_route_method_of(struct gw_str method); // case counts
 
 // Whether a listener's or route's hostname ("" any, exact, "*.x") covers host, and how well: 0 no,
 // else a number that is larger for a better fit.

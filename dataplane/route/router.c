@@ -139,3 +139,25 @@ const void *dp_router_match(const struct dp_router *r, const struct dp_head *hea
     }
     return r->any_host == DP_ROUTE_NO_HOST ? NULL : ask_host(r, r->any_host, head);
 }
+
+// --- for explanations --------------------------------------------------------------------------
+
+static unsigned add_host(const struct dp_router *r, struct gw_str name, struct gw_str *ret,
+                         unsigned n, unsigned max) {
+    if (n < max && find_host(r, name) != DP_ROUTE_NO_HOST) ret[n++] = name;
+    return n;
+}
+
+unsigned dp_router_hostnames(const struct dp_router *r, struct gw_str host, struct gw_str *ret,
+                             unsigned max) {
+    unsigned n = 0;
+    struct gw_str rest = host;
+    if (host.len && host.ptr[0] != '.') n = add_host(r, host, ret, n, max);
+    for (ptrdiff_t dot = gw_str_find(rest, '.'); dot >= 0; dot = gw_str_find(rest, '.')) {
+        struct gw_str suffix = {rest.ptr + dot, rest.len - (size_t)dot};
+        if (suffix.ptr != host.ptr) n = add_host(r, suffix, ret, n, max);
+        rest = (struct gw_str){suffix.ptr + 1, suffix.len - 1};
+    }
+    if (r->any_host != DP_ROUTE_NO_HOST && n < max) ret[n++] = (struct gw_str){NULL, 0};
+    return n;
+}

@@ -26,7 +26,7 @@ struct dp_router_builder *dp_router_builder_new(void) {
 
 // --- adding ------------------------------------------------------------------------------------
 
-static enum dp_method known_method(struct gw_str method) {
+enum dp_method dp_route_method_of(struct gw_str method) {
     static const struct {
         struct gw_str text;
         enum dp_method method;
@@ -86,7 +86,7 @@ void dp_router_add(struct dp_router_builder *b, struct gw_str hostname, const st
     };
     if (hostname.len && hostname.ptr[0] == '*')
         e.host = (struct gw_str){hostname.ptr + 1, hostname.len - 1};
-    e.candidate.known_method = known_method(m->method);
+    e.candidate.known_method = dp_route_method_of(m->method);
     add_headers(&e.candidate, m, &b->router->arena);
     add_query(&e.candidate, m, &b->router->arena);
     GW_VEC_PUSH(&b->entries, e);

@@ -76,7 +76,8 @@ static unsigned leads_to(uint16_t port, const char *path) {
         .host = GW_STR("x"),
         .authority = GW_STR("x"),
     };
-    const struct dp_rule *r = p ? dp_router_match(p->listeners[0]->router, &head) : NULL;
+    const struct dp_rule_match *m = p ? dp_router_match(p->listeners[0]->router, &head) : NULL;
+    const struct dp_rule *r = m ? m->rule : NULL;
     const struct dp_backend *b = r && r->backends_n ? r->backends[0].backend : NULL;
     if (r) ret = b ? b->endpoints->ptr[0]->port : 1;
     pthread_mutex_unlock(&workers.lock);

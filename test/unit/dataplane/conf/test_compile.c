@@ -71,7 +71,8 @@ static const struct dp_rule *match(const struct dp_conf *c, uint16_t port, const
         .authority = gw_str_of(host),
         .host = gw_str_of(host),
     };
-    return l ? dp_router_match(l->router, &head) : NULL;
+    const struct dp_rule_match *m = l ? dp_router_match(l->router, &head) : NULL;
+    return m ? m->rule : NULL;
 }
 
 static bool is_refused(const char *name, const char *why) {
@@ -105,6 +106,22 @@ static void each_refusal_names_its_reason(void) {
          ",\"backends\":[{\"backend\":\"backend/service/default/web/80\",\"weight\":1},"
          "{\"backend\":\"backend/llm/default/good\",\"weight\":1}]}",
          "backends: a rule of Services has a backend of the other type"},
+        {"rule/default/r/0",
+         RULE_HEAD("r", "0") ATTACH
+         "," MATCH_ALL ",\"backends\":[{\"backend\":\"backend/service/default/web/80\",\"weight\":"
+         "1,\"filters\":[{\"type\":\"RequestRedirect\",\"status\":304}]}]}",
+         "backends[0]: filters[0]: status: 304 is none of"},
+        {"rule/default/r/0",
+         RULE_HEAD("r", "0") ATTACH "," MATCH_ALL "," TO_WEB
+                                    ",\"filters\":[{\"type\":\"RequestMirror\",\"backend\":"
+                                    "\"backend/llm/default/good\"}]}",
+         "filters[0]: model requests are not mirrored"},
+        {"rule/default/r/0",
+         RULE_HEAD("r", "0") ATTACH
+         "," MATCH_ALL ",\"backends\":[{\"backend\":\"backend/llm/default/good\",\"weight\":1}],"
+         "\"llm\":true,\"filters\":[{\"type\":\"RequestMirror\",\"backend\":"
+         "\"backend/service/default/web/80\"}]}",
+         "filters[0]: model requests are not mirrored"},
         {"backend/llm/default/m", LLM_HEAD "\"provider\":\"nope\",\"dialect\":\"chat\"}",
          "provider: 'nope' is not known to this data plane"},
         {"backend/llm/default/m", LLM_HEAD "\"provider\":\"openai\",\"dialect\":\"nope\"}",
@@ -275,9 +292,9 @@ static void matches_filters_and_turns(void) {
     const struct dp_rule *r = match(c, 8080, "x", "/exact");
     CU_ASSERT_PTR_NOT_NULL_FATAL(r);
     CU_ASSERT_EQUAL(r->index, 3);
-    CU_ASSERT_EQUAL_FATAL(r->filters_n, 2);
-    CU_ASSERT_STRING_EQUAL(r->filters[0].type->name, "RequestHeaderModifier");
-    CU_ASSERT_STRING_EQUAL(r->filters[1].type->name, "ResponseHeaderModifier");
+    CU_ASSERT_EQUAL_FATAL(r->filters.len, 2);
+    CU_ASSERT_STRING_EQUAL(r->filters.ptr[0].type->name, "RequestHeaderModifier");
+    CU_ASSERT_STRING_EQUAL(r->filters.ptr[1].type->name, "ResponseHeaderModifier");
     // Workers do not write to one cache line.
     CU_ASSERT_PTR_NOT_NULL_FATAL(r->turns);
     CU_ASSERT(r->turns[1].current - r->turns[0].current >= 8);
@@ -295,6 +312,78 @@ static void matches_filters_and_turns(void) {
                                             "route=\"default/r\",rule=\"3\",code=\"4xx\"} 7\n"));
     gw_text_fini(&text);
     done(c);
+}
+
+static void filters_of_backends_and_mirrors(void) {
+    put_web();
+    put("rule/default/r/0", RULE_HEAD("r", "0") ATTACH
+        "," MATCH_ALL ",\"filters\":[{\"type\":\"RequestRedirect\",\"port\":1},"
+        "{\"type\":\"RequestMirror\",\"backend\":\"backend/service/default/web/80\","
+        "\"numerator\":5,\"denominator\":100},"
+        "{\"type\":\"RequestMirror\",\"backend\":\"backend/service/default/gone/80\"},"
+        "{\"type\":\"RequestMirror\",\"invalid\":\"BackendNotFound\"},"
+        "{\"type\":\"CORS\"},{\"type\":\"URLRewrite\"}],"
+        "\"backends\":[{\"backend\":\"backend/service/default/web/80\",\"weight\":1,"
+        "\"filters\":[{\"type\":\"URLRewrite\"},{\"type\":\"RequestMirror\",\"backend\":"
+        "\"backend/service/default/web/80\"}]}]}");
+    struct dp_conf *c = compile();
+    CU_ASSERT_EQUAL(refusals.len, 0);
+    const struct dp_rule *r = match(c, 8080, "x", "/");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+    CU_ASSERT_EQUAL_FATAL(r->filters.len, 3); // what answers preflights comes first
+    CU_ASSERT_STRING_EQUAL(r->filters.ptr[0].type->name, "CORS");
+    CU_ASSERT_STRING_EQUAL(r->filters.ptr[1].type->name, "RequestRedirect");
+    CU_ASSERT_STRING_EQUAL(r->filters.ptr[2].type->name, "URLRewrite");
+    CU_ASSERT(r->answers_preflights);
+    CU_ASSERT_EQUAL_FATAL(r->filters.mirrors_n, 1); // what cannot be resolved is none
+    CU_ASSERT_PTR_EQUAL(r->filters.mirrors[0].backend, r->backends[0].backend);
+    CU_ASSERT_EQUAL(r->filters.mirrors[0].numerator, 5);
+    CU_ASSERT_EQUAL(r->filters.mirrors[0].denominator, 100);
+    CU_ASSERT_EQUAL(r->backends[0].filters.len, 1);
+    CU_ASSERT_EQUAL_FATAL(r->backends[0].filters.mirrors_n, 1);
+    CU_ASSERT_EQUAL(r->backends[0].filters.mirrors[0].numerator, 1);
+    CU_ASSERT_EQUAL(r->backends[0].filters.mirrors[0].denominator, 1);
+    done(c);
+}
+
+static void cors_of_a_backend_answers_preflights(void) {
+    put_web();
+    put("rule/default/r/0", RULE_HEAD("r", "0") ATTACH
+        "," MATCH_ALL ",\"backends\":[{\"invalid\":\"X\",\"weight\":1,\"filters\":[{"
+        "\"type\":\"CORS\"}]}]}");
+    put("rule/default/r/1",
+        RULE_HEAD("r", "1") ATTACH ",\"matches\":[{\"path\":{\"type\":\"PathPrefix\",\"value\":"
+                                   "\"/plain\"}}]," TO_WEB "}");
+    struct dp_conf *c = compile();
+    CU_ASSERT(match(c, 8080, "x", "/")->answers_preflights);
+    CU_ASSERT_FALSE(match(c, 8080, "x", "/plain")->answers_preflights);
+    done(c);
+}
+
+static void timeouts_of_a_rule(void) {
+    static const struct {
+        const char *timeouts;
+        int64_t request_ms, backend_ms;
+    } table[] = {
+        {"", -1, -1},
+        {",\"timeouts\":{}", -1, -1},
+        {",\"timeouts\":{\"request_ms\":0}", 0, -1},
+        {",\"timeouts\":{\"backend_ms\":250}", -1, 250},
+        {",\"timeouts\":{\"request_ms\":1000,\"backend_ms\":0}", 1000, 0},
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(table); i++) {
+        char body[1024];
+        snprintf(body, sizeof(body), "%s%s}", RULE_HEAD("r", "0") ATTACH "," MATCH_ALL "," TO_WEB,
+                 table[i].timeouts);
+        put_web();
+        put("rule/default/r/0", body);
+        struct dp_conf *c = compile();
+        const struct dp_rule *r = match(c, 8080, "x", "/");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+        CU_ASSERT_EQUAL(r->request_ms, table[i].request_ms);
+        CU_ASSERT_EQUAL(r->backend_ms, table[i].backend_ms);
+        done(c);
+    }
 }
 
 static void endpoint_sets(void) {
@@ -411,6 +500,9 @@ static CU_TestInfo tests[] = {
     {"equal_matches_go_to_the_oldest", equal_matches_go_to_the_oldest},
     {"a_listener_that_is_gone_is_skipped", a_listener_that_is_gone_is_skipped},
     {"matches_filters_and_turns", matches_filters_and_turns},
+    {"filters_of_backends_and_mirrors", filters_of_backends_and_mirrors},
+    {"cors_of_a_backend_answers_preflights", cors_of_a_backend_answers_preflights},
+    {"timeouts_of_a_rule", timeouts_of_a_rule},
     {"endpoint_sets", endpoint_sets},
     {"a_model_backend_in_full", a_model_backend_in_full},
     {"a_config_stands_alone", a_config_stands_alone},

@@ -464,6 +464,38 @@ static void ten_thousand_hosts_and_paths(void) {
     dp_router_free(router);
 }
 
+static void hostnames_that_were_tried(void) {
+    static const struct rule rules[] = {
+        {"a.example.com", "/", NULL, NULL, NULL}, {"*.example.com", "/", NULL, NULL, NULL},
+        {"*.com", "/", NULL, NULL, NULL},         {"", "/", NULL, NULL, NULL},
+        {"b.example.com", "/", NULL, NULL, NULL},
+    };
+    static const struct {
+        const char *host, *want;
+    } table[] = {
+        {"", "*"},
+        {".example.com", ".com *"},
+        {"other", "*"},
+        {"example.com", ".com *"},
+        {"a.example.com", "a.example.com .example.com .com *"},
+        {"x.y.example.com", ".example.com .com *"},
+    };
+    struct dp_router *router = build(rules, GW_ARRAY_LEN(rules));
+    for (size_t i = 0; i < GW_ARRAY_LEN(table); i++) {
+        struct gw_str names[8];
+        struct gw_text got = {0};
+        unsigned n = dp_router_hostnames(router, gw_str_of(table[i].host), names, 8);
+        for (unsigned k = 0; k < n; k++)
+            gw_text_addf(&got, "%s%.*s", k ? " " : "", names[k].ptr ? (int)names[k].len : 1,
+                         names[k].ptr ? names[k].ptr : "*");
+        CU_ASSERT_STRING_EQUAL(got.ptr, table[i].want);
+        gw_text_fini(&got);
+    }
+    struct gw_str two[2];
+    CU_ASSERT_EQUAL(dp_router_hostnames(router, GW_STR("a.example.com"), two, 2), 2);
+    dp_router_free(router);
+}
+
 static CU_TestInfo tests[] = {
     {"an empty router matches nothing", an_empty_router_matches_nothing},
     {"hosts that nothing covers", hosts_that_nothing_covers},
@@ -482,6 +514,7 @@ static CU_TestInfo tests[] = {
     {"a path of slashes is answered", a_path_of_slashes_is_answered},
     {"random rules against a naive matcher", random_rules_against_a_naive_matcher},
     {"ten thousand hosts and paths", ten_thousand_hosts_and_paths},
+    {"hostnames that were tried", hostnames_that_were_tried},
     CU_TEST_INFO_NULL,
 };
 CU_SuiteInfo suite_dataplane_route_router = {"router", NULL, NULL, NULL, NULL, tests};
