@@ -143,7 +143,7 @@ static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, s
                                                             .arg = c},
                                  err);
     if (!c->publish) return gw_err_wrap(err, "push port");
-    c->status = ctl_status_new(c->publish);
+    c->status = ctl_status_new(&(struct ctl_status_opts){.publish = c->publish});
     c->admin = ctl_admin_new(&(struct ctl_admin_opts){.loop = c->loop,
                                                       .store = c->store,
                                                       .publish = c->publish,

@@ -1,59 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
-// See status.h. A status is computed anew from the report and from what data planes said, compared
-// with the one that is there, and replaced only where it differs.
+// See status.h. Of each object: its report, why a table refuses its newest form (which outweighs
+// the report), and the status that follows. A status is shaped anew only where something of it
+// changed.
 #include "controller/status/status.h"
+
+#include "controller/status/merge.h"
+#include "controller/status/refusal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 struct entry {
-    struct ctl_status_report report; // owned
-    json_t *status;                  // NULL: none written yet
-    bool is_new;                     // the report came after the status was computed
-    uint64_t said;                   // what data planes said when it was (hash)
+    struct ctl_status_report report;  // owned; no parts: none
+    struct ctl_status_report refusal; // owned; no parts: it is not refused
+    char *refused_for;                // what was told of last
+    json_t *wanted;                   // NULL: not shaped yet
+    json_t *status;                   // with times; NULL: none yet
+    bool is_new, is_pending;
+    bool is_marked;     // while refusals are gone through
+    uint64_t said;      // what data planes said when it was shaped (hash)
+    uint64_t blamed;    // the refusals of data planes that were told of (hash)
+    unsigned connected; // a Gateway's data planes
 };
 
 struct ctl_status {
-    const struct ctl_publish *publish;
+    struct ctl_status_opts o;
     struct gw_map entries; // "Kind/ns/name" -> struct entry *
+    struct ctl_refusals refused;
+    bool is_changed; // reports came or went: what is refused is to be looked at again
 };
 
-// --- ownership of reports ----------------------------------------------------------------------
-
-static void free_report(struct ctl_status_report *r) {
-    for (size_t i = 0; i < r->parts_n; i++) {
-        struct ctl_status_part *p = &r->parts[i];
-        for (size_t k = 0; k < p->conditions_n; k++)
-            free(p->conditions[k].message);
-        for (size_t k = 0; k < p->resources_n; k++)
-            free(p->resources[k]);
-        free(p->resources);
-        free(p->listener);
-        json_decref(p->parent);
-        json_decref(p->supported_kinds);
-    }
-    free(r->parts);
-    free(r->ns);
-    free(r->name);
-    json_decref(r->extra);
-}
+// --- entries -----------------------------------------------------------------------------------
 
 static void free_entry(void *value) {
     struct entry *e = value;
-    free_report(&e->report);
+    ctl_status_report_fini(&e->report);
+    ctl_status_report_fini(&e->refusal);
+    free(e->refused_for);
+    json_decref(e->wanted);
     json_decref(e->status);
     free(e);
 }
 
-struct ctl_status *ctl_status_new(const struct ctl_publish *p) {
+struct ctl_status *ctl_status_new(const struct ctl_status_opts *o) {
     struct ctl_status *s = gw_alloc(sizeof(*s));
-    s->publish = p;
+    s->o = *o;
     return s;
 }
 
 void ctl_status_free(struct ctl_status *s) {
     if (!s) return;
     gw_map_fini(&s->entries, free_entry);
+    ctl_refusals_fini(&s->refused);
     free(s);
 }
 
@@ -63,253 +61,218 @@ static void key_of(struct gw_text *key, const struct ctl_res_kind *kind, struct 
                  GW_STR_ARG(name));
 }
 
+static struct entry *find(const struct ctl_status *s, const struct ctl_res_kind *kind,
+                          struct gw_str ns, struct gw_str name) {
+    GW_CLEANUP(gw_text_fini) struct gw_text key = {0};
+    key_of(&key, kind, ns, name);
+    return gw_map_get(&s->entries, gw_text_str(&key));
+}
+
+static struct entry *need(struct ctl_status *s, const struct ctl_status_report *r) {
+    GW_CLEANUP(gw_text_fini) struct gw_text key = {0};
+    key_of(&key, r->kind, gw_str_of(r->ns), gw_str_of(r->name));
+    struct entry *e = gw_map_get(&s->entries, gw_text_str(&key));
+    if (e) return e;
+    e = gw_alloc(sizeof(*e));
+    gw_map_put(&s->entries, gw_text_str(&key), e);
+    return e;
+}
+
+// The one that counts; no parts: the object is not ours.
+static const struct ctl_status_report *report_of(const struct entry *e) {
+    return e->refusal.parts_n ? &e->refusal : &e->report;
+}
+
+// Drops an entry of which nothing is left to say.
+static void drop_if_empty(struct ctl_status *s, const struct ctl_res_kind *kind, struct gw_str ns,
+                          struct gw_str name) {
+    GW_CLEANUP(gw_text_fini) struct gw_text key = {0};
+    key_of(&key, kind, ns, name);
+    struct entry *e = gw_map_get(&s->entries, gw_text_str(&key));
+    if (!e || report_of(e)->parts_n > 0) return;
+    if (s->o.writer) ctl_status_writer_clear(s->o.writer, kind, ns, name);
+    free_entry(gw_map_del(&s->entries, gw_text_str(&key)));
+}
+
 void ctl_status_put(struct ctl_status *s, struct ctl_translate_result *r) {
+    s->is_changed = true;
     for (size_t i = 0; i < r->reports_n; i++) {
-        GW_CLEANUP(gw_text_fini) struct gw_text key = {0};
         struct ctl_status_report *report = &r->reports[i];
-        key_of(&key, report->kind, gw_str_of(report->ns), gw_str_of(report->name));
-        struct entry *e = gw_map_get(&s->entries, gw_text_str(&key));
-        if (report->parts_n == 0) {
-            if (e) free_entry(gw_map_del(&s->entries, gw_text_str(&key)));
-            free_report(report);
-            continue;
-        }
-        if (!e) {
-            e = gw_alloc(sizeof(*e));
-            gw_map_put(&s->entries, gw_text_str(&key), e);
-        }
-        free_report(&e->report);
+        struct entry *e = need(s, report);
+        struct ctl_status_report old = e->report;
         e->report = *report;
         e->is_new = true;
+        drop_if_empty(s, report->kind, gw_str_of(report->ns), gw_str_of(report->name));
+        ctl_status_report_fini(&old);
     }
     free(r->reports);
     r->reports = NULL;
     r->reports_n = 0;
 }
 
-// --- the words of Programmed -------------------------------------------------------------------
+// --- objects that are refused ------------------------------------------------------------------
 
-static void words(struct ctl_programmed_words *w, bool status, const char *reason) {
-    w->status = status;
-    w->reason = reason;
+void ctl_status_refuse(struct ctl_status *s, const struct ctl_status_refused *list, size_t n) {
+    ctl_refusals_fini(&s->refused);
+    for (size_t i = 0; i < n; i++)
+        ctl_refusals_add(&s->refused, &list[i]);
+    s->is_changed = true;
 }
 
-void ctl_status_programmed_words(bool is_gateway, bool programmable, enum ctl_programmed p,
-                                 const char *refusal, unsigned connected, unsigned acked,
-                                 struct ctl_programmed_words *ret) {
-    char *m = ret->message;
-    size_t cap = sizeof(ret->message);
-    m[0] = 0;
-    if (!programmable) {
-        words(ret, false, "Invalid");
-        snprintf(m, cap, "not valid: see the other conditions");
+static void tell(const struct ctl_status *s, const struct ctl_status_report *r, bool is_warning,
+                 const char *reason, const char *note) {
+    if (s->o.events)
+        ctl_events_add(s->o.events, &(struct ctl_event){.kind = r->kind,
+                                                        .ns = gw_str_of(r->ns),
+                                                        .name = gw_str_of(r->name),
+                                                        .is_warning = is_warning,
+                                                        .reason = reason,
+                                                        .note = note});
+}
+
+static void refuse_one(struct ctl_status *s, const struct ctl_refused *r) {
+    struct ctl_status_report report = {0};
+    ctl_refusal_report(s, r, &report);
+    if (report.parts_n == 0) { // not ours
+        ctl_status_report_fini(&report);
         return;
     }
-    switch (p) {
-    case CTL_PROGRAMMED_REFUSED:
-        words(ret, false, "Invalid");
-        snprintf(m, cap, "refused by a data plane: %.400s", refusal ? refusal : "no reason given");
-        return;
-    case CTL_PROGRAMMED_NONE:
-        words(ret, false, "Pending");
-        snprintf(m, cap,
-                 connected ? "waiting for data planes to acknowledge"
-                           : "no data plane is connected");
-        return;
-    case CTL_PROGRAMMED_PENDING:
-        words(ret, false, "Pending");
-        if (is_gateway)
-            snprintf(m, cap, "%u of %u data planes", acked, connected);
-        else
-            snprintf(m, cap, "waiting for data planes to acknowledge");
-        return;
-    case CTL_PROGRAMMED_YES:
-        words(ret, true, "Programmed");
-        if (is_gateway && connected == 0)
-            snprintf(m, cap, "no data plane is connected now; the last ones had acknowledged it");
-        else if (is_gateway)
-            snprintf(m, cap, "%u of %u data planes", acked, connected);
-        else
-            snprintf(m, cap, "acknowledged by the data planes");
-        return;
-    }
+    struct entry *e = need(s, &report);
+    ctl_status_report_fini(&e->refusal);
+    e->refusal = report;
+    e->is_new = e->is_marked = true;
+    if (e->refused_for && strcmp(e->refused_for, r->reason) == 0) return;
+    free(e->refused_for);
+    e->refused_for = gw_strdup(r->reason);
+    tell(s, &e->refusal, true, "Refused", r->reason);
 }
 
-// --- one condition -----------------------------------------------------------------------------
-
-static const json_t *find_condition(const json_t *list, const char *type) {
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (gw_str_eq(gw_json_str(json_array_get(list, i), "type"), gw_str_of(type)))
-            return json_array_get(list, i);
-    return NULL;
-}
-
-// A text that was cut may end within a character.
-static json_t *text_json(const char *s) {
-    size_t n = strlen(s);
-    json_t *v = json_stringn(s, n);
-    while (!v && n > 0)
-        v = json_stringn(s, --n);
-    return v;
-}
-
-// lastTransitionTime moves only with the status (old: the same condition before; may be NULL).
-static void add_condition(json_t *list, const json_t *old, const char *type, bool status,
-                          const char *reason, const char *message, int64_t generation,
-                          const char *now) {
-    const char *text = status ? "True" : "False";
-    const json_t *before = find_condition(old, type);
-    const char *since = now;
-    if (before && gw_str_eq(gw_json_str(before, "status"), gw_str_of(text)))
-        since = json_string_value(json_object_get(before, "lastTransitionTime"));
-    json_array_append_new(list, json_pack("{sssssssosIss}", "type", type, "status", text, "reason",
-                                          reason, "message", text_json(message),
-                                          "observedGeneration", (json_int_t)generation,
-                                          "lastTransitionTime", since ? since : now));
-}
-
-static json_t *conditions_of(const struct ctl_status *s, const struct ctl_status_report *r,
-                             const struct ctl_status_part *p, const json_t *old, const char *now) {
-    json_t *list = json_array();
-    for (size_t i = 0; i < p->conditions_n; i++) {
-        const struct ctl_condition *c = &p->conditions[i];
-        add_condition(list, old, c->type, c->status, c->reason, c->message ? c->message : "",
-                      r->generation, now);
-    }
-    if (!p->wants_programmed) return list;
-    struct ctl_programmed_words w;
-    const char *refusal;
-    unsigned connected, acked;
-    char name[512];
-    bool is_gateway = r->kind == &ctl_res_gateway && !p->listener;
-    snprintf(name, sizeof(name), "%s/%s", r->ns, r->name);
-    ctl_publish_counts(s->publish, is_gateway ? name : NULL, &connected, &acked);
-    enum ctl_programmed state =
-        ctl_publish_programmed(s->publish, p->resources, p->resources_n, &refusal);
-    ctl_status_programmed_words(is_gateway, p->programmable, state, refusal, connected, acked, &w);
-    add_condition(list, old, "Programmed", w.status, w.reason, w.message, r->generation, now);
-    return list;
-}
-
-// --- the shape of a status, by kind ------------------------------------------------------------
-
-static const json_t *old_listener(const json_t *old, const char *name) {
-    const json_t *list = gw_json_get(old, "listeners");
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *l = json_array_get(list, i);
-        if (gw_str_eq(gw_json_str(l, "name"), gw_str_of(name))) return gw_json_get(l, "conditions");
-    }
-    return NULL;
-}
-
-static json_t *gateway_status(const struct ctl_status *s, const struct ctl_status_report *r,
-                              const json_t *old, const char *now) {
-    char name[512];
-    json_t *status = json_object(), *listeners = json_array();
-    snprintf(name, sizeof(name), "%s/%s", r->ns, r->name);
-    json_object_set_new(status, "addresses", ctl_publish_addresses(s->publish, name));
-    for (size_t i = 0; i < r->parts_n; i++) {
-        const struct ctl_status_part *p = &r->parts[i];
-        if (!p->listener) {
-            json_object_set_new(status, "conditions",
-                                conditions_of(s, r, p, gw_json_get(old, "conditions"), now));
+// Whether a refused object is ours follows from the others' reports, so all are gone through.
+static void judge_refused(struct ctl_status *s) {
+    size_t it = 0;
+    struct gw_str key;
+    void *value;
+    for (size_t i = 0; i < s->refused.len; i++)
+        refuse_one(s, &s->refused.ptr[i]);
+    while (gw_map_next(&s->entries, &it, &key, &value)) {
+        struct entry *e = value;
+        bool was_refused = e->refusal.parts_n > 0;
+        if (e->is_marked || !was_refused) {
+            e->is_marked = false;
             continue;
         }
-        json_t *kinds = p->supported_kinds ? json_incref(p->supported_kinds) : json_array();
-        json_t *conditions = conditions_of(s, r, p, old_listener(old, p->listener), now);
-        json_array_append_new(listeners, json_pack("{sssosiso}", "name", p->listener,
-                                                   "supportedKinds", kinds, "attachedRoutes",
-                                                   p->attached_routes, "conditions", conditions));
+        struct ctl_status_report old = e->refusal;
+        e->refusal = (struct ctl_status_report){0};
+        free(e->refused_for);
+        e->refused_for = NULL;
+        e->is_new = true;
+        drop_if_empty(s, old.kind, gw_str_of(old.ns), gw_str_of(old.name));
+        ctl_status_report_fini(&old);
     }
-    json_object_set_new(status, "listeners", listeners);
-    return status;
 }
 
-// Lists of a status by parent or ancestor, which other controllers may share.
-static json_t *listed_status(const struct ctl_status *s, const struct ctl_status_report *r,
-                             const json_t *old, const char *now, const char *list_name,
-                             const char *ref_name) {
-    json_t *list = json_array();
-    const json_t *old_list = gw_json_get(old, list_name);
-    for (size_t i = 0; i < r->parts_n; i++) {
-        const struct ctl_status_part *p = &r->parts[i];
-        const json_t *before = NULL;
-        for (size_t k = 0; k < json_array_size(old_list) && !before; k++) {
-            const json_t *e = json_array_get(old_list, k);
-            if (json_equal(gw_json_get(e, ref_name), p->parent))
-                before = gw_json_get(e, "conditions");
-        }
-        json_t *conditions = conditions_of(s, r, p, before, now);
-        json_array_append_new(list, json_pack("{sOssso}", ref_name, p->parent, "controllerName",
-                                              CTL_CONTROLLER_NAME, "conditions", conditions));
-    }
-    json_t *status = json_object();
-    json_object_set_new(status, list_name, list);
-    return status;
-}
+// --- what data planes say ----------------------------------------------------------------------
 
-static json_t *shape_of(const struct ctl_status *s, const struct entry *e, const char *now) {
-    const struct ctl_status_report *r = &e->report;
-    if (r->kind == &ctl_res_gateway) return gateway_status(s, r, e->status, now);
-    if (r->kind == &ctl_res_http_route)
-        return listed_status(s, r, e->status, now, "parents", "parentRef");
-    if (r->parts[0].parent) return listed_status(s, r, e->status, now, "ancestors", "ancestorRef");
-    return json_pack("{so}", "conditions",
-                     conditions_of(s, r, &r->parts[0], gw_json_get(e->status, "conditions"), now));
-}
-
-static json_t *status_of(const struct ctl_status *s, const struct entry *e, const char *now) {
-    json_t *status = shape_of(s, e, now);
-    if (e->report.extra) json_object_update_missing(status, e->report.extra);
-    return status;
-}
-
-// What data planes say of an entry's parts, as a hash: thousands of routes are not written out anew
-// to find that nothing changed.
-static uint64_t said_of(const struct ctl_status *s, const struct entry *e, bool any_connected) {
+// Of an entry's parts, as a hash: thousands of routes are not shaped anew to find that nothing
+// changed.
+static uint64_t said_of(const struct ctl_status *s, const struct ctl_status_report *r,
+                        bool any_connected) {
     uint64_t hash = any_connected; // all that a route's words tell of the number
-    for (size_t i = 0; i < e->report.parts_n; i++) {
-        const struct ctl_status_part *p = &e->report.parts[i];
+    for (size_t i = 0; i < r->parts_n; i++) {
         const char *refusal;
-        if (!p->wants_programmed) continue;
+        bool blamed;
+        if (!r->parts[i].wants_programmed) continue;
         enum ctl_programmed state =
-            ctl_publish_programmed(s->publish, p->resources, p->resources_n, &refusal);
+            ctl_status_part_state(s->o.publish, &r->parts[i], &refusal, &blamed);
         hash = gw_hash(&state, sizeof(state), hash);
         if (refusal) hash = gw_hash(refusal, strlen(refusal), hash);
     }
     return hash;
 }
 
+// A refusal is told of on the object at fault alone, and once.
+static void tell_of_refusals(struct ctl_status *s, struct entry *e) {
+    const struct ctl_status_report *r = report_of(e);
+    const char *text = NULL;
+    uint64_t hash = 0;
+    for (size_t i = 0; i < r->parts_n && s->o.events; i++) {
+        const char *refusal;
+        bool blamed;
+        if (!r->parts[i].wants_programmed || !r->parts[i].programmable) continue;
+        ctl_status_part_state(s->o.publish, &r->parts[i], &refusal, &blamed);
+        if (!blamed) continue;
+        text = refusal;
+        hash = gw_hash(refusal, strlen(refusal), hash + 1);
+    }
+    if (text && hash != e->blamed) tell(s, r, true, "RefusedByDataPlane", text);
+    e->blamed = hash;
+}
+
+static void tell_of_lost_planes(struct ctl_status *s, struct entry *e) {
+    const struct ctl_status_report *r = report_of(e);
+    char name[512], note[128];
+    unsigned connected, acked;
+    if (r->kind != &ctl_res_gateway) return;
+    snprintf(name, sizeof(name), "%s/%s", r->ns, r->name);
+    ctl_publish_counts(s->o.publish, name, &connected, &acked);
+    if (connected < e->connected) {
+        snprintf(note, sizeof(note), "a data plane left: %u connected, %u before", connected,
+                 e->connected);
+        tell(s, r, true, "DataPlaneLost", note);
+    }
+    e->connected = connected;
+}
+
+// --- shaping -----------------------------------------------------------------------------------
+
+static bool refresh_one(struct ctl_status *s, struct entry *e, bool any_connected,
+                        const char *now) {
+    const struct ctl_status_report *r = report_of(e);
+    uint64_t said = said_of(s, r, any_connected);
+    // A Gateway's status counts data planes and lists their addresses.
+    if (e->wanted && !e->is_new && said == e->said && r->kind != &ctl_res_gateway) return false;
+    e->said = said;
+    e->is_new = false;
+    tell_of_refusals(s, e);
+    tell_of_lost_planes(s, e);
+    bool was_pending = e->is_pending;
+    json_t *wanted = ctl_status_shape(s->o.publish, r, &e->is_pending);
+    if (e->wanted && e->is_pending == was_pending && json_equal(e->wanted, wanted)) {
+        json_decref(wanted);
+        return false;
+    }
+    json_decref(e->wanted);
+    e->wanted = wanted;
+    if (s->o.writer)
+        ctl_status_writer_want(s->o.writer, r->kind, gw_str_of(r->ns), gw_str_of(r->name), wanted,
+                               e->is_pending);
+    json_t *status = ctl_status_merge(e->status, wanted, now);
+    bool is_changed = !e->status || !json_equal(e->status, status);
+    json_decref(e->status);
+    e->status = status;
+    return is_changed;
+}
+
 size_t ctl_status_refresh(struct ctl_status *s, const char *now) {
-    size_t it = 0, written = 0;
+    size_t it = 0, changed = 0;
     struct gw_str key;
     void *value;
     unsigned connected, acked;
-    ctl_publish_counts(s->publish, NULL, &connected, &acked);
-    while (gw_map_next(&s->entries, &it, &key, &value)) {
-        struct entry *e = value;
-        uint64_t said = said_of(s, e, connected > 0);
-        // A Gateway's status counts data planes and lists their addresses.
-        if (e->status && !e->is_new && said == e->said && e->report.kind != &ctl_res_gateway)
-            continue;
-        e->said = said;
-        e->is_new = false;
-        json_t *status = status_of(s, e, now);
-        if (e->status && json_equal(e->status, status)) {
-            json_decref(status);
-            continue;
-        }
-        json_decref(e->status);
-        e->status = status;
-        written++;
-    }
-    return written;
+    if (s->is_changed) judge_refused(s);
+    s->is_changed = false;
+    ctl_publish_counts(s->o.publish, NULL, &connected, &acked);
+    while (gw_map_next(&s->entries, &it, &key, &value))
+        changed += refresh_one(s, value, connected > 0, now);
+    return changed;
 }
 
 const json_t *ctl_status_get(const struct ctl_status *s, const struct ctl_res_kind *kind,
                              struct gw_str ns, struct gw_str name) {
-    GW_CLEANUP(gw_text_fini) struct gw_text key = {0};
-    key_of(&key, kind, ns, name);
-    const struct entry *e = gw_map_get(&s->entries, gw_text_str(&key));
+    const struct entry *e = find(s, kind, ns, name);
     return e ? e->status : NULL;
+}
+
+bool ctl_status_has(const struct ctl_status *s, const struct ctl_res_kind *kind, struct gw_str ns,
+                    struct gw_str name) {
+    return find(s, kind, ns, name) != NULL;
 }

@@ -45,7 +45,19 @@ void tr_programmed(struct ctl_status_part *p, bool programmable, char *const *re
     if (n) qsort(p->resources, n, sizeof(*p->resources), compare_names);
 }
 
+void tr_carried_by(struct ctl_status_part *p, const char *listener) {
+    p->carriers = gw_realloc(p->carriers, (p->carriers_n + 1) * sizeof(*p->carriers));
+    p->carriers[p->carriers_n++] = gw_strdup(listener);
+    qsort(p->carriers, p->carriers_n, sizeof(*p->carriers), compare_names);
+}
+
 // --- end ---------------------------------------------------------------------------------------
+
+static void names_free(char **names, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
+}
 
 static void part_fini(struct ctl_status_part *p) {
     json_decref(p->parent);
@@ -53,12 +65,11 @@ static void part_fini(struct ctl_status_part *p) {
     free(p->listener);
     for (size_t i = 0; i < p->conditions_n; i++)
         free(p->conditions[i].message);
-    for (size_t i = 0; i < p->resources_n; i++)
-        free(p->resources[i]);
-    free(p->resources);
+    names_free(p->resources, p->resources_n);
+    names_free(p->carriers, p->carriers_n);
 }
 
-void tr_report_fini(struct ctl_status_report *r) {
+void ctl_status_report_fini(struct ctl_status_report *r) {
     for (size_t i = 0; i < r->parts_n; i++)
         part_fini(&r->parts[i]);
     free(r->parts);
@@ -70,7 +81,7 @@ void tr_report_fini(struct ctl_status_report *r) {
 
 void tr_report_free(struct ctl_status_report *r) {
     if (!r) return;
-    tr_report_fini(r);
+    ctl_status_report_fini(r);
     free(r);
 }
 
@@ -84,12 +95,20 @@ static bool same_json(const json_t *a, const json_t *b) {
     return a == b || json_equal(a, b);
 }
 
+static bool same_names(char *const *a, size_t a_n, char *const *b, size_t b_n) {
+    if (a_n != b_n) return false;
+    for (size_t i = 0; i < a_n; i++)
+        if (!same_text(a[i], b[i])) return false;
+    return true;
+}
+
 static bool same_part(const struct ctl_status_part *a, const struct ctl_status_part *b) {
     if (!same_json(a->parent, b->parent) || !same_text(a->listener, b->listener) ||
         a->attached_routes != b->attached_routes ||
         !same_json(a->supported_kinds, b->supported_kinds) || a->conditions_n != b->conditions_n ||
         a->wants_programmed != b->wants_programmed || a->programmable != b->programmable ||
-        a->resources_n != b->resources_n)
+        !same_names(a->resources, a->resources_n, b->resources, b->resources_n) ||
+        !same_names(a->carriers, a->carriers_n, b->carriers, b->carriers_n))
         return false;
     for (size_t i = 0; i < a->conditions_n; i++) {
         const struct ctl_condition *x = &a->conditions[i], *y = &b->conditions[i];
@@ -97,8 +116,6 @@ static bool same_part(const struct ctl_status_part *a, const struct ctl_status_p
             !same_text(x->reason, y->reason) || !same_text(x->message, y->message))
             return false;
     }
-    for (size_t i = 0; i < a->resources_n; i++)
-        if (!same_text(a->resources[i], b->resources[i])) return false;
     return true;
 }
 
@@ -112,6 +129,13 @@ static bool same_report(const struct ctl_status_report *a, const struct ctl_stat
     return true;
 }
 
+static char **copy_names(char *const *names, size_t n) {
+    char **copy = n ? gw_alloc(n * sizeof(*copy)) : NULL;
+    for (size_t i = 0; i < n; i++)
+        copy[i] = gw_strdup(names[i]);
+    return copy;
+}
+
 static void copy_part(struct ctl_status_part *to, const struct ctl_status_part *from) {
     *to = *from;
     to->parent = json_incref(from->parent);
@@ -119,9 +143,8 @@ static void copy_part(struct ctl_status_part *to, const struct ctl_status_part *
     to->listener = from->listener ? gw_strdup(from->listener) : NULL;
     for (size_t i = 0; i < from->conditions_n; i++)
         to->conditions[i].message = gw_strdup(from->conditions[i].message);
-    if (from->resources) to->resources = gw_alloc((from->resources_n + 1) * sizeof(char *));
-    for (size_t i = 0; i < from->resources_n; i++)
-        to->resources[i] = gw_strdup(from->resources[i]);
+    to->resources = copy_names(from->resources, from->resources_n);
+    to->carriers = copy_names(from->carriers, from->carriers_n);
 }
 
 void tr_report_set(struct ctl_translator *t, struct ctl_status_report **last,

@@ -204,7 +204,10 @@ static void report_parent(const struct tr_node *n, const struct tr_parent *paren
     }
     report_refs(&m->refs, m->refs.wrong > MESSAGES_MAX ? m->refs.wrong - MESSAGES_MAX : 0, p);
     // The rules alone: endpoints come and go without a word in the route's status.
-    if (p->conditions[0].status) tr_programmed(p, true, n->holds.ptr, n->holds.len);
+    if (!p->conditions[0].status) return;
+    tr_programmed(p, true, n->holds.ptr, n->holds.len);
+    for (size_t i = 0; i < parent->attach.len; i++)
+        tr_carried_by(p, parent->attach.ptr[i].listener->resource);
 }
 
 // --- the route ---------------------------------------------------------------------------------

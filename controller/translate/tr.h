@@ -183,11 +183,12 @@ void tr_condition(struct ctl_status_part *p, const char *type, bool status, cons
                   const char *fmt, ...) GW_PRINTF(5, 6);
 // Asks for Programmed by these resources (copied, sorted).
 void tr_programmed(struct ctl_status_part *p, bool programmable, char *const *resources, size_t n);
+// One more listener (by its resource) that carries the part: one of them must be acknowledged.
+void tr_carried_by(struct ctl_status_part *p, const char *listener);
 // Replaces *last by next (taken, may be NULL) and puts a copy into the result where they differ.
 void tr_report_set(struct ctl_translator *t, struct ctl_status_report **last,
                    const struct ctl_res_kind *kind, struct gw_str ns, struct gw_str name,
                    struct ctl_status_report *next);
-void tr_report_fini(struct ctl_status_report *r);
 void tr_report_free(struct ctl_status_report *r);
 
 // --- lookup.c: indexes over the store, and permissions -----------------------------------------

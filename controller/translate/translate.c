@@ -168,7 +168,7 @@ void ctl_translate_result_fini(struct ctl_translate_result *r) {
     }
     free(r->resources);
     for (size_t i = 0; i < r->reports_n; i++)
-        tr_report_fini(&r->reports[i]);
+        ctl_status_report_fini(&r->reports[i]);
     free(r->reports);
     *r = (struct ctl_translate_result){0};
 }

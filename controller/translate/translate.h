@@ -44,6 +44,10 @@ struct ctl_status_part {
     bool programmable; // false: Programmed=False/Invalid whatever was acknowledged
     char **resources;
     size_t resources_n;
+    // Routes: listeners that carry it under this parent, of which one must be acknowledged as well.
+    // None: no such wish.
+    char **carriers;
+    size_t carriers_n;
 };
 struct ctl_status_report {
     const struct ctl_res_kind *kind;
@@ -55,6 +59,8 @@ struct ctl_status_report {
     // report, NULL: none.
     json_t *extra;
 };
+
+void ctl_status_report_fini(struct ctl_status_report *r);
 
 struct ctl_translator; // opaque: what is kept between runs (results per object, reverse references)
 

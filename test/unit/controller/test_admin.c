@@ -32,7 +32,7 @@ static void site_init(struct site *s) {
         &err);
     CU_ASSERT_STRING_EQUAL(err.text, "");
     CU_ASSERT_PTR_NOT_NULL_FATAL(s->publish);
-    s->status = ctl_status_new(s->publish);
+    s->status = ctl_status_new(&(struct ctl_status_opts){.publish = s->publish});
     s->admin = ctl_admin_new(&(struct ctl_admin_opts){.loop = s->loop,
                                                       .store = s->store,
                                                       .publish = s->publish,

@@ -39,8 +39,12 @@ static void words_of_programmed(void) {
          "3 of 3 data planes"},
         {"all, route", false, true, CTL_PROGRAMMED_YES, NULL, 3, 3, true, "Programmed",
          "acknowledged"},
-        {"all, and they left", true, true, CTL_PROGRAMMED_YES, NULL, 0, 0, true, "Programmed",
-         "no data plane is connected now"},
+        {"all, and they left", true, true, CTL_PROGRAMMED_YES, NULL, 0, 0, false, "Pending",
+         "no data plane is connected"},
+        {"all of a route, and they left", false, true, CTL_PROGRAMMED_YES, NULL, 0, 0, true,
+         "Programmed", "acknowledged"},
+        {"others are there", false, true, CTL_PROGRAMMED_NONE, NULL, 2, 0, false, "Pending",
+         "no data plane that serves it"},
     };
     for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
         struct ctl_programmed_words w = {0};
@@ -73,7 +77,7 @@ struct scene {
 
 static void scene_init(struct scene *c) {
     stage_init(&c->stage);
-    c->status = ctl_status_new(c->stage.publish);
+    c->status = ctl_status_new(&(struct ctl_status_opts){.publish = c->stage.publish});
 }
 
 static void scene_fini(struct scene *c) {
