@@ -99,7 +99,9 @@ struct dp_head {
     bool until_close;
     int64_t content_length; // -1: none given
     bool keep_alive;        // the connection persists after this message, as far as its sender goes
-    bool upgrade;           // 101 or an Upgrade request: not supported by a plain route
+    // A request that asks for a WebSocket (RFC 6455 4.1), the answer (101) that grants it. Upgrade
+    // to anything else is dropped by the decoder.
+    bool upgrade;
 };
 
 enum dp_ev_type {

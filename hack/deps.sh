@@ -16,7 +16,7 @@ test_packages=(libcunit1-dev libhttp-parser-dev clang clang-format clang-tidy li
     shellcheck nginx-light haproxy nghttp2-client python3 python3-venv procps iproute2
     util-linux)
 # Client packages are pinned: a newer client is a change that somebody decides.
-venv_packages=("openai==3.57.*" "pytest==8.*")
+venv_packages=("openai==3.57.*" "pytest==8.*" "websockets==17.4" "grpcio==1.85.3" "h2==4.4.1")
 
 say() { printf 'deps: %s\n' "$*"; }
 
@@ -60,7 +60,7 @@ install_packages() {
 }
 
 install_venv() {
-    if [ -x build/venv/bin/python ] && build/venv/bin/python -c 'import openai, pytest' 2>/dev/null; then
+    if [ -x build/venv/bin/python ] && build/venv/bin/python -c 'import openai, pytest, websockets, grpc, h2' 2>/dev/null; then
         say "build/venv: all there"
         return
     fi

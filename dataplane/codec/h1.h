@@ -28,6 +28,7 @@ struct dp_h1_decoder {
     enum dp_h1_role role;
     unsigned state;
     bool no_body;      // response to HEAD (or 1xx, 204, 304)
+    bool may_upgrade;  // a 101 is no fault
     bool body_started; // HEAD was given out
     uint64_t left;     // of the body or the chunk
     uint64_t size;     // chunk size so far
@@ -45,6 +46,11 @@ void dp_h1_decoder_init(struct dp_h1_decoder *d, enum dp_h1_role role);
 void dp_h1_decoder_fini(struct dp_h1_decoder *d);
 // Before each message. arena is borrowed until END. answers_head: this response answers HEAD.
 void dp_h1_decoder_start(struct dp_h1_decoder *d, struct gw_arena *arena, bool answers_head);
+// Before the first byte of an answer to a request with head->upgrade: its 101 is a HEAD, and what
+// follows it is DATA until the peer closes.
+void dp_h1_decoder_allow_upgrade(struct dp_h1_decoder *d);
+// After the END of a request that was answered 101: what the client sends is DATA until it closes.
+void dp_h1_decoder_tunnel(struct dp_h1_decoder *d);
 // True between messages (nothing of the next one has been seen): the place where a peer may close.
 bool dp_h1_decoder_idle(const struct dp_h1_decoder *d);
 
@@ -60,8 +66,9 @@ enum gw_rc dp_h1_decode_eof(struct dp_h1_decoder *d, struct dp_ev *ret, struct g
 
 // A head as bytes in the arena. The fields are head->fields; framing comes from head->chunked,
 // head->content_length (as set by the caller: -1 and not chunked writes neither), Host from
-// head->authority (requests), and `Connection: close` where keep_alive is false. A request is
-// always written as HTTP/1.1. ptr NULL: the arena's cap.
+// head->authority (requests), and `Connection: close` where keep_alive is false, or `Upgrade:
+// websocket` where upgrade is set. A request is always written as HTTP/1.1. ptr NULL: the arena's
+// cap.
 struct gw_str dp_h1_encode_request(const struct dp_head *head, struct gw_arena *a);
 // minor_version of the client: a 1.0 client that keeps the connection gets `Connection:
 // keep-alive`.

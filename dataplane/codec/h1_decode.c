@@ -7,6 +7,7 @@
 //   SIZE_LF of chunk 0 -> TRAILERS -> ENDING
 //   an interim head -> BETWEEN, which is START but for a peer that closes there
 //   NO_BODY, LENGTH, ENDING -> DONE (END was given); any -> FAILED
+//   a 101 head, and DONE by dp_h1_decoder_tunnel -> UNTIL_CLOSE
 #include "dataplane/codec/chars.h"
 #include "dataplane/codec/h1_head.h"
 
@@ -46,6 +47,15 @@ void dp_h1_decoder_start(struct dp_h1_decoder *d, struct gw_arena *arena, bool a
     gw_text_fini(&d->gathered);
     *d = (struct dp_h1_decoder){
         .role = d->role, .state = START, .no_body = answers_head, .arena = arena};
+}
+
+void dp_h1_decoder_allow_upgrade(struct dp_h1_decoder *d) {
+    d->may_upgrade = true;
+}
+
+void dp_h1_decoder_tunnel(struct dp_h1_decoder *d) {
+    GW_ASSERT(d->state == DONE);
+    d->state = UNTIL_CLOSE;
 }
 
 bool dp_h1_decoder_idle(const struct dp_h1_decoder *d) {
@@ -145,7 +155,7 @@ static enum gw_rc give_head(struct dp_h1_decoder *d, const struct dp_h1_section 
     }
     const struct dp_head *head = d->head;
     *ret = (struct dp_ev){.type = DP_EV_HEAD, .head = d->head};
-    if (d->role == DP_H1_RESPONSES && head->status < 200) {
+    if (d->role == DP_H1_RESPONSES && head->status < 200 && !head->upgrade) {
         if (++d->interims > DP_H1_INTERIM_MAX) {
             return REFUSE(d, err, 502, "over %d interim answers", DP_H1_INTERIM_MAX);
         }
@@ -154,7 +164,9 @@ static enum gw_rc give_head(struct dp_h1_decoder *d, const struct dp_h1_section 
         return GW_OK;
     }
     d->body_started = true;
-    if (no_body) {
+    if (d->role == DP_H1_RESPONSES && head->upgrade) {
+        d->state = UNTIL_CLOSE;
+    } else if (no_body) {
         d->state = NO_BODY;
     } else if (head->chunked) {
         d->state = SIZE;
@@ -186,7 +198,7 @@ static enum gw_rc decode_head(struct dp_h1_decoder *d, struct gw_str in, size_t 
         skipped += used;
         if (skipped == in.len) return GW_AGAIN;
     }
-    struct dp_h1_section s = {text.ptr, &lines, d->arena, d->role};
+    struct dp_h1_section s = {text.ptr, &lines, d->arena, d->role, d->may_upgrade};
     return give_head(d, &s, ret, err);
 }
 
@@ -197,7 +209,7 @@ static enum gw_rc decode_trailers(struct dp_h1_decoder *d, struct gw_str in, siz
     GW_TRY(take_section(d, in, ret_used, &lines, &text, err));
     struct dp_fields *trailers = NULL;
     if (lines.n) {
-        struct dp_h1_section s = {text.ptr, &lines, d->arena, d->role};
+        struct dp_h1_section s = {text.ptr, &lines, d->arena, d->role, false};
         enum gw_rc rc = dp_h1_parse_trailers(&s, &trailers, err);
         if (rc != GW_OK) {
             d->state = FAILED;

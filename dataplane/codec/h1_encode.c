@@ -85,6 +85,9 @@ static char *put_framing(char *at, const struct dp_head *head) {
     return PUT(at, "\r\n");
 }
 
+// RFC 9110 7.8: Upgrade is hop-by-hop, so Connection names it.
+#define WEBSOCKET "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
 // --- heads -------------------------------------------------------------------------------------
 
 struct gw_str dp_h1_encode_request(const struct dp_head *head, struct gw_arena *a) {
@@ -100,7 +103,11 @@ struct gw_str dp_h1_encode_request(const struct dp_head *head, struct gw_arena *
     at = PUT(at, "\r\n");
     at = put_fields(at, &head->fields);
     at = put_framing(at, head);
-    if (!head->keep_alive) at = PUT(at, "Connection: close\r\n");
+    if (head->upgrade) {
+        at = PUT(at, WEBSOCKET);
+    } else if (!head->keep_alive) {
+        at = PUT(at, "Connection: close\r\n");
+    }
     at = PUT(at, "\r\n");
     GW_ASSERT((size_t)(at - begin) <= cap);
     return (struct gw_str){begin, (size_t)(at - begin)};
@@ -122,7 +129,9 @@ struct gw_str dp_h1_encode_response(const struct dp_head *head, unsigned client_
     at = put_fields(at, &head->fields);
     // RFC 9112 6.1, RFC 9110 8.6: neither framing in these.
     if (!is_interim && head->status != 204) at = put_framing(at, head);
-    if (!is_interim && !head->keep_alive) {
+    if (head->upgrade) {
+        at = PUT(at, WEBSOCKET);
+    } else if (!is_interim && !head->keep_alive) {
         at = PUT(at, "Connection: close\r\n");
     } else if (!is_interim && client_minor_version == 0) {
         at = PUT(at, "Connection: keep-alive\r\n");

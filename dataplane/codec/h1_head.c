@@ -14,8 +14,9 @@ struct fields {
     const struct dp_h1_section *s;
     struct dp_head *head;
     struct gw_str host;
-    bool has_host, has_length, has_coding, has_upgrade;
+    bool has_host, has_length, has_coding, has_websocket;
     bool option_close, option_keep_alive, option_upgrade;
+    unsigned protocols_n;           // that Upgrade lists
     struct gw_str named[NAMED_MAX]; // by Connection
     unsigned named_n;
 };
@@ -147,6 +148,17 @@ static enum gw_rc on_expect(struct fields *f, struct gw_str value, struct gw_err
     return GW_OK;
 }
 
+// WebSocket is the one protocol that is passed on: another one (h2c) would let a client speak to
+// the upstream past the rules of its route.
+static void on_upgrade(struct fields *f, struct gw_str value) {
+    while (value.len) {
+        struct gw_str protocol = gw_str_trim(gw_str_cut(&value, ','));
+        if (!protocol.len) continue;
+        f->protocols_n++;
+        if (gw_str_eq_nocase(protocol, GW_STR("websocket"))) f->has_websocket = true;
+    }
+}
+
 static enum gw_rc on_meaning(struct fields *f, const struct dp_field *field, struct gw_err *err) {
     switch (field->id) {
     case DP_F_HOST:
@@ -160,7 +172,7 @@ static enum gw_rc on_meaning(struct fields *f, const struct dp_field *field, str
     case DP_F_EXPECT:
         return f->s->role == DP_H1_REQUESTS ? on_expect(f, field->value, err) : GW_OK;
     default:
-        f->has_upgrade = true;
+        on_upgrade(f, field->value);
         return GW_OK;
     }
 }
@@ -240,9 +252,26 @@ static enum gw_rc settle_request(struct fields *f, unsigned scheme_port, struct 
     if (has_body && head->method == DP_METHOD_CONNECT) {
         return REFUSE(f, err, 400, "CONNECT with a body");
     }
-    head->upgrade = f->has_upgrade && f->option_upgrade && head->minor_version == 1;
+    // RFC 6455 4.1: a GET. With a body, the protocol could only change behind it (RFC 9110 7.8),
+    // and a server may ignore the wish.
+    head->upgrade = f->has_websocket && f->option_upgrade && head->minor_version == 1 &&
+                    head->method == DP_METHOD_GET && !has_body;
     // RFC 9110 10.1.1: nothing to continue with, or a client that cannot mean it.
     if (!has_body || head->minor_version == 0) head->expect_continue = false;
+    return GW_OK;
+}
+
+// RFC 9110 15.2.2: a 101 names the protocol that it changes to; it must be the one asked for.
+static enum gw_rc settle_101(struct fields *f, struct gw_err *err) {
+    if (!f->s->may_upgrade) {
+        return REFUSE(f, err, 502, "status 101: nobody asked for another protocol");
+    }
+    bool is_websocket = f->has_websocket && f->protocols_n == 1 && f->option_upgrade;
+    if (!is_websocket || f->head->minor_version == 0) {
+        return REFUSE(f, err, 502, "status 101: not to a WebSocket");
+    }
+    f->head->upgrade = true;
+    f->head->keep_alive = false;
     return GW_OK;
 }
 
@@ -250,9 +279,7 @@ static enum gw_rc settle_response(struct fields *f, bool answers_head, bool *ret
                                   struct gw_err *err) {
     struct dp_head *head = f->head;
     GW_TRY(settle_framing(f, err));
-    if (head->status == 101) {
-        return REFUSE(f, err, 502, "status 101: nobody asked for another protocol");
-    }
+    if (head->status == 101) GW_TRY(settle_101(f, err));
     bool is_bare = head->status < 200 || head->status == 204;
     if (is_bare) {
         if (head->chunked || head->content_length > 0) {

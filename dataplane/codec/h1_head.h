@@ -35,6 +35,7 @@ struct dp_h1_section {
     const struct dp_h1_lines *lines;
     struct gw_arena *arena;
     enum dp_h1_role role;
+    bool may_upgrade; // an answer may be a 101
 };
 
 // Class and code of a refusal: a response's is always the upstream's fault.

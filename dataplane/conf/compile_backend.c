@@ -156,6 +156,8 @@ enum gw_rc dp_compile_backend(struct dp_compile *c, struct gw_str name, const js
         b->llm = l;
     } else {
         struct gw_str set = gw_json_str(body, "endpoints");
+        bool is_h2c = gw_str_eq(gw_json_str(body, "protocol"), GW_STR("h2c"));
+        b->protocol = is_h2c ? DP_PROTOCOL_H2C : DP_PROTOCOL_HTTP1;
         b->endpoints = gw_map_get(&c->endpoints, set);
         if (!b->endpoints)
             return gw_err_set(err, GW_ERR_INPUT, 0,

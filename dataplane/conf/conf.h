@@ -52,11 +52,15 @@ struct dp_backend_llm {
     struct dp_llm_timeouts timeouts;
 };
 
+// What its endpoints speak. A WebSocket ("ws") begins as HTTP/1.1.
+enum dp_protocol { DP_PROTOCOL_HTTP1, DP_PROTOCOL_H2C };
+
 struct dp_backend {
     struct gw_str name;                   // "backend/service/default/web/80"
     struct gw_str label;                  // "default/web:80", for logs and metrics
     const struct dp_endpoints *endpoints; // services
     const struct dp_backend_llm *llm;     // or this
+    enum dp_protocol protocol;
 };
 
 #define DP_RULE_BACKENDS_MAX 64

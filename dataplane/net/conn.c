@@ -66,6 +66,12 @@ void dp_conn_close(struct dp_conn *c) {
     close(fd);
 }
 
+void dp_conn_end(struct dp_conn *c) {
+    if (!dp_conn_is_open(c)) return;
+    if (c->tls) gw_tls_shutdown(c->tls);
+    shutdown(c->io.fd, SHUT_WR);
+}
+
 void dp_conn_abort(struct dp_conn *c) {
     if (!dp_conn_is_open(c)) return;
     int fd = c->io.fd;

@@ -44,6 +44,8 @@ enum gw_rc dp_conn_init(struct dp_conn *c, struct gw_loop *loop, int fd,
 void dp_conn_close(struct dp_conn *c);
 // As dp_conn_close, but the peer sees a reset: what was sent must not look like a clean end.
 void dp_conn_abort(struct dp_conn *c);
+// Ends our side (with close_notify over TLS): no more is sent, what comes can still be read.
+void dp_conn_end(struct dp_conn *c);
 static inline bool dp_conn_is_open(const struct dp_conn *c) {
     return c->io.fd >= 0;
 }

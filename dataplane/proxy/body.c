@@ -131,5 +131,6 @@ void dp_body_pump(struct dp_req *r) {
     // The upstream is full: its on_drained comes back here, and meanwhile nothing is read.
     r->down->set_reading(r, rc == GW_OK);
     if (rc == GW_OK) say_continue(r);
-    dp_req_arm(r, rc == GW_OK ? DP_DEADLINE_BODY : DP_DEADLINE_STREAM, stream_ms);
+    bool waits = rc == GW_OK && !r->is_tunnel; // for the client
+    dp_req_arm(r, waits ? DP_DEADLINE_BODY : DP_DEADLINE_STREAM, stream_ms);
 }

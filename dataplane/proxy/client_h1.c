@@ -79,6 +79,14 @@ static bool wants_body(const struct dp_req *r) {
     return !r->body_done && r->body_mode != DP_BODY_WAIT;
 }
 
+// In a tunnel what was sent before the end still goes its way.
+static void half_close(struct dp_client_h1 *c) {
+    c->half_closed = true;
+    dp_conn_set_reading(&c->base.conn, false);
+    dp_tunnel_client_ended(c->req);
+    process(c);
+}
+
 // The client closed its side, or reset.
 static void left(struct dp_client_h1 *c) {
     c->saw_eof = true;
@@ -117,6 +125,10 @@ static void on_readable(struct dp_conn *conn) {
         if (rc == GW_AGAIN) break;
         if (rc == GW_EOF && !c->req && !dp_conn_is_flushed(conn)) { // it still takes answers
             linger(c);
+            return;
+        }
+        if (rc == GW_EOF && r && r->is_tunnel) {
+            half_close(c);
             return;
         }
         if (rc != GW_OK) {

@@ -27,6 +27,7 @@ struct dp_client_h1 {
     bool lingering;
     bool in_process; // process is on the stack: no second one
     bool saw_eof;
+    bool half_closed; // in a tunnel: the client ended its side, and may still be reading
     uint64_t lingered;
 };
 

@@ -42,8 +42,10 @@ static void say_why(struct dp_req *r) {
 
 void dp_req_on_timer(struct gw_timer *t) {
     struct dp_req *r = GW_CONTAINER_OF(t, struct dp_req, timer);
-    if (!r->err.text[0]) say_why(r);
-    if (r->stage == DP_STAGE_DECIDE)
+    if (!r->err.text[0] && !r->is_tunnel) say_why(r);
+    if (r->is_tunnel)
+        dp_tunnel_timeout(r);
+    else if (r->stage == DP_STAGE_DECIDE)
         dp_req_wake(r, DP_WAKE_TIMEOUT);
     else
         dp_req_cut(r);

@@ -48,6 +48,9 @@ struct dp_down_ops {
     void (*interim)(struct dp_req *r, struct dp_head *head); // 1xx, sent at once where it may be
     // Makes head the answer's (framing is chosen here) without sending it. False: it is too large.
     bool (*head)(struct dp_req *r, struct dp_head *head);
+    // The head is a 101: `next` gives the bytes that the client sends from here on, and END where
+    // it closes its side. NULL: head->upgrade is never set by this protocol.
+    void (*tunnel)(struct dp_req *r);
     void (*drop_head)(struct dp_req *r); // another will be made instead
     void (*push_head)(struct dp_req *r); // the three below go out with the next flush
     void (*push_data)(struct dp_req *r, struct gw_buf *data); // takes all of it

@@ -11,11 +11,12 @@ static struct dp_client_h1 *client_of(const struct dp_req *r) {
 static enum gw_rc next(struct dp_req *r, struct dp_ev *ev, struct gw_slab **ret_owner,
                        struct gw_err *err) {
     struct dp_client_h1 *c = client_of(r);
-    return dp_next_event(&c->decoder, &c->in, ev, ret_owner, err);
+    enum gw_rc rc = dp_next_event(&c->decoder, &c->in, ev, ret_owner, err);
+    return rc == GW_AGAIN && c->half_closed ? dp_h1_decode_eof(&c->decoder, ev, err) : rc;
 }
 
 static void set_reading(struct dp_req *r, bool on) {
-    dp_conn_set_reading(&r->client->conn, on);
+    dp_conn_set_reading(&r->client->conn, on && !client_of(r)->half_closed);
 }
 
 // --- the answer --------------------------------------------------------------------------------
@@ -34,7 +35,7 @@ static void interim(struct dp_req *r, struct dp_head *head) {
 
 static bool has_no_body(const struct dp_req *r, const struct dp_head *head) {
     bool answers_head = r->head && r->head->method == DP_METHOD_HEAD;
-    return answers_head || head->status == 204 || head->status == 304;
+    return answers_head || head->status == 204 || head->status == 304 || head->upgrade;
 }
 
 // Exactly one framing, true for the bytes that will be sent (RFC 9112 6.1).
@@ -50,6 +51,11 @@ static bool make_head(struct dp_req *r, struct dp_head *head) {
     r->answer_chunked = head->chunked;
     r->answer_head = dp_h1_encode_response(head, is_old(r) ? 0 : 1, &r->arena);
     return r->answer_head.ptr != NULL;
+}
+
+static void tunnel(struct dp_req *r) {
+    r->keep_alive = false;
+    dp_h1_decoder_tunnel(&client_of(r)->decoder);
 }
 
 static void drop_head(struct dp_req *r) {
@@ -113,6 +119,7 @@ const struct dp_down_ops dp_down_h1 = {
     .set_reading = set_reading,
     .interim = interim,
     .head = make_head,
+    .tunnel = tunnel,
     .drop_head = drop_head,
     .push_head = push_head,
     .push_data = push_data,

@@ -90,7 +90,8 @@ struct dp_req {
     struct gw_str answer_head;   // as the protocol wants it, while held
     int status, upstream_status; // 0: none sent, none seen
     bool keep_alive, answer_chunked;
-    bool up_done; // the upstream's message ended cleanly
+    bool up_done;   // the upstream's message ended cleanly
+    bool is_tunnel; // the answer was a 101: bytes both ways
     char chunk_head[DP_H1_CHUNK_HEAD_MAX];
     struct gw_text local_body;
     const char *local_type; // content type of an answer of ours; NULL: it has no body
@@ -171,6 +172,17 @@ void dp_answer_refuse(struct dp_req *r); // makes r->err an answer of ours
 void dp_answer_send(struct dp_req *r);   // sends an answer of ours and finishes
 // A head that could not be decoded: answered without a request's decisions, then closed.
 void dp_answer_bad_head(struct dp_req *r, const struct gw_err *err);
+
+// --- tunnel.c: a WebSocket
+// ------------------------------------------------------------------------ On the fiber, when the
+// answer is a 101 and its head is made: from here on the body's pump moves what the client sends,
+// and the answer's pump what the upstream sends.
+void dp_tunnel_begin(struct dp_req *r);
+// The client ended its side; the upstream has DP_TUNNEL_END_MS to end its own.
+void dp_tunnel_client_ended(struct dp_req *r);
+// Nothing moved for too long, or that time is over; r is gone afterwards.
+void dp_tunnel_timeout(struct dp_req *r);
+#define DP_TUNNEL_END_MS 1000
 
 // --- finish.c: settle and log, once for every outcome --------------------------------------------
 void dp_req_finish(struct dp_req *r, bool keep); // frees r and goes on with the client

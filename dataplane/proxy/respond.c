@@ -17,6 +17,7 @@ enum gw_rc dp_step_respond(struct dp_req *r) {
                            "the head of the answer is too large");
     gw_buf_fini(&r->body);
     r->stage = DP_STAGE_STREAM;
+    if (r->answer->upgrade) dp_tunnel_begin(r);
     return GW_OK;
 }
 

@@ -14,7 +14,9 @@ struct dp_up_ops {
     // After get failed: still at it, so it was the request's own time that ended.
     bool (*is_connecting)(const struct dp_req *r);
     // The three below go out with the next flush. r->head; where neither content_length nor chunked
-    // announces a body it ends the message. push_end follows every body.
+    // announces a body it ends the message. push_end follows every body. r->head->upgrade is passed
+    // on where the protocol has it; a head of the answer with `upgrade` began a tunnel, in which
+    // data goes as it is and push_end ends our side of the connection.
     void (*push_head)(struct dp_req *r);
     void (*push_data)(struct dp_req *r, struct gw_buf *data); // takes all of it
     void (*push_end)(struct dp_req *r, const struct dp_fields *trailers);
@@ -44,6 +46,8 @@ struct dp_up_h1_state {
     bool eof, send_failed;
     bool chunked;    // the request's body goes out in chunks
     bool keep_alive; // the upstream keeps the connection
+    bool tunnel;     // it said 101
+    bool ended;      // our side ends once all is flushed
     char chunk_head[DP_H1_CHUNK_HEAD_MAX];
 };
 

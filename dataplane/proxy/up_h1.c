@@ -35,8 +35,17 @@ static void on_readable(struct dp_conn *conn) {
     dp_up_ready(r);
 }
 
+// The tunnel's client ended its side: so do we, behind what it sent.
+static void end_if_due(struct dp_up_h1_state *s) {
+    if (!s->ended || !dp_conn_is_flushed(&s->conn->conn)) return;
+    s->ended = false;
+    dp_conn_end(&s->conn->conn);
+}
+
 static void on_drained(struct dp_conn *conn) {
-    dp_body_pump(((struct dp_upconn *)conn)->user);
+    struct dp_req *r = ((struct dp_upconn *)conn)->user;
+    end_if_due(&r->h1);
+    dp_body_pump(r);
 }
 
 // The client is slow, and the upstream's connection broke: what the kernel still has of it is taken
@@ -79,7 +88,11 @@ static enum gw_rc next(struct dp_req *r, struct dp_ev *ev, struct gw_slab **ret_
     // Also without bytes: the end of a message may be due.
     enum gw_rc rc = dp_next_event(&s->conn->decoder, &s->in, ev, ret_owner, err);
     if (rc == GW_AGAIN && s->eof) rc = next_at_eof(s, ev, err);
-    if (rc == GW_OK && ev->type == DP_EV_HEAD) s->keep_alive = ev->head->keep_alive;
+    if (rc == GW_OK && ev->type == DP_EV_HEAD) {
+        s->keep_alive = ev->head->keep_alive;
+        s->tunnel = ev->head->upgrade;
+        if (s->tunnel) s->chunked = false;
+    }
     return rc;
 }
 
@@ -149,6 +162,7 @@ static void push_head(struct dp_req *r) {
     conn->ops = &conn_ops;
     dp_conn_set_reading(conn, true);
     dp_h1_decoder_start(&s->conn->decoder, &r->arena, r->head->method == DP_METHOD_HEAD);
+    if (r->head->upgrade) dp_h1_decoder_allow_upgrade(&s->conn->decoder);
     s->chunked = r->head->chunked;
     if (!r->head->authority.len) r->head->authority = r->endpoint->label; // HTTP/1.0 without Host
     r->head->keep_alive = true; // towards the upstream; the client's wish was noted before
@@ -169,6 +183,7 @@ static void push_data(struct dp_req *r, struct gw_buf *data) {
 }
 
 static void push_end(struct dp_req *r, const struct dp_fields *trailers) {
+    if (r->h1.tunnel) r->h1.ended = true;
     if (!r->h1.chunked) return;
     struct gw_str last = dp_h1_encode_last_chunk(trailers, &r->arena);
     dp_conn_push(&r->h1.conn->conn, NULL, last.ptr ? last : GW_STR("0\r\n\r\n"));
@@ -178,6 +193,7 @@ static bool flush(struct dp_req *r) {
     struct gw_err err;
     if (!r->h1.send_failed && dp_conn_flush(&r->h1.conn->conn, &err) != GW_OK)
         r->h1.send_failed = true;
+    end_if_due(&r->h1);
     return !r->h1.send_failed;
 }
 

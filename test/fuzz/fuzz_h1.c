@@ -45,5 +45,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check((struct h1_stream){.role = DP_H1_REQUESTS, .bytes = bytes}, cut);
     check((struct h1_stream){.role = DP_H1_RESPONSES, .bytes = bytes}, cut);
     check((struct h1_stream){.role = DP_H1_RESPONSES, .answers_head = true, .bytes = bytes}, cut);
+    check((struct h1_stream){.role = DP_H1_RESPONSES, .may_upgrade = true, .bytes = bytes}, cut);
     return 0;
 }

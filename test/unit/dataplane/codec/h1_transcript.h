@@ -15,6 +15,7 @@
 struct h1_stream {
     enum dp_h1_role role;
     bool answers_head;
+    bool may_upgrade; // the answers are to requests that ask for it
     struct gw_str bytes;
     // Called with each head, where one is wanted. until: offset one past the head in bytes.
     void (*on_head)(void *arg, const struct dp_head *head, bool is_interim, size_t until);
@@ -62,6 +63,11 @@ struct h1_run {
     bool in_data, keep_alive, stopped;
 };
 
+static inline void h1_start(struct h1_run *r) {
+    dp_h1_decoder_start(&r->decoder, &r->arena, r->s->answers_head);
+    if (r->s->may_upgrade) dp_h1_decoder_allow_upgrade(&r->decoder);
+}
+
 static inline void h1_on_event(struct h1_run *r, const struct dp_ev *ev) {
     if (ev->type != DP_EV_DATA && r->in_data) gw_text_adds(r->out, "\n");
     switch (ev->type) {
@@ -91,7 +97,7 @@ static inline void h1_on_event(struct h1_run *r, const struct dp_ev *ev) {
         if (r->s->on_end) r->s->on_end(r->s->arg, r->at);
         r->stopped = !r->keep_alive;
         gw_arena_reset(&r->arena);
-        dp_h1_decoder_start(&r->decoder, &r->arena, r->s->answers_head);
+        h1_start(r);
         break;
     }
     r->in_data = ev->type == DP_EV_DATA;
@@ -143,7 +149,7 @@ static inline void h1_begin(struct h1_run *r) {
     gw_text_reset(r->out);
     gw_arena_init(&r->arena, NULL, 0, H1_ARENA_BYTES_MAX);
     dp_h1_decoder_init(&r->decoder, r->s->role);
-    dp_h1_decoder_start(&r->decoder, &r->arena, r->s->answers_head);
+    h1_start(r);
 }
 
 static inline void h1_finish(struct h1_run *r) {
@@ -182,7 +188,8 @@ static inline void h1_transcript_of_pieces(void *arg, const struct gw_str *piece
 // Clears what an encoder rightly changes: the version, and what is of one connection.
 static inline void h1_settle(struct dp_head *h, bool is_interim) {
     h->minor_version = 1;
-    h->upgrade = h->expect_continue = false;
+    h->expect_continue = false;
+    if (h->upgrade) h->keep_alive = !h->status; // neither is said
     if (is_interim) h->keep_alive = true;
     if (h->status && h->reason.len == 0) h->reason = gw_str_of(dp_h1_reason(h->status));
     if (!h->status && h->authority.len == 0) h->authority = h->host = GW_STR("unnamed");
@@ -204,6 +211,7 @@ static inline bool h1_encodes_back(const struct dp_head *head, bool is_interim, 
     h1_say_head(was, &before);
     dp_h1_decoder_init(&d, head->status ? DP_H1_RESPONSES : DP_H1_REQUESTS);
     dp_h1_decoder_start(&d, &arena, answers_head);
+    if (head->upgrade) dp_h1_decoder_allow_upgrade(&d);
     struct gw_err err = {0};
     enum gw_rc rc = dp_h1_decode(&d, bytes, &used, &ev, &err);
     if (rc == GW_OK && ev.head) {

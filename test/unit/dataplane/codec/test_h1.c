@@ -213,26 +213,63 @@ static void repeated_fields_keep_their_order(void) {
                  "Cookie=a X=1 cookie=b X=2 Trailer=t ");
 }
 
-static void upgrades_are_noted(void) {
+static void only_websocket_is_an_upgrade(void) {
+#define ASKS "Connection: Upgrade\r\nUpgrade: websocket\r\n"
     static const struct {
         const char *text;
         bool upgrade;
     } cases[] = {
         {GET "Upgrade: websocket\r\n\r\n", false},
         {GET "Connection: upgrade\r\n\r\n", false},
-        {"GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", false},
-        {GET "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n", true},
+        {"GET / HTTP/1.0\r\n" ASKS "\r\n", false},
         {GET "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: x\r\n\r\n",
-         true},
+         false},
+        {GET "Connection: Upgrade\r\nUpgrade: websocket/13\r\n\r\n", false},
+        {GET "Connection: Upgrade\r\nUpgrade: websockets\r\n\r\n", false},
+        {GET "Connection: Upgrade\r\nUpgrade: \r\n\r\n", false},
+        {POST ASKS "\r\n", false},
+        {"HEAD / HTTP/1.1\r\nHost: a\r\n" ASKS "\r\n", false},
+        {GET ASKS "Content-Length: 1\r\n\r\n", false},
+        {GET ASKS "Transfer-Encoding: chunked\r\n\r\n", false},
+        {GET ASKS "Content-Length: 0\r\n\r\n", true},
+        {GET "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n", true},
+        {GET "Connection: upgrade\r\nUpgrade: h2c,\twebsocket ,\r\n\r\n", true},
+        {GET "Upgrade: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", true},
     };
     for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
         struct parsed p;
         struct dp_head *h = parse(&p, gw_str_of(cases[i].text));
         CU_ASSERT_PTR_NOT_NULL_FATAL(h);
+        if (h->upgrade != cases[i].upgrade) printf("\n%s", cases[i].text);
         CU_ASSERT_EQUAL(h->upgrade, cases[i].upgrade);
         CU_ASSERT_EQUAL(h->fields.len, 0);
         done(&p);
     }
+}
+
+// What was on its way when the answer was a 101 is not a request.
+static void a_tunnel_gives_bytes(void) {
+    struct gw_arena arena;
+    struct dp_h1_decoder d;
+    struct dp_ev ev;
+    struct gw_err err = {0};
+    size_t used;
+    gw_arena_init(&arena, NULL, 0, H1_ARENA_BYTES_MAX);
+    dp_h1_decoder_init(&d, DP_H1_REQUESTS);
+    dp_h1_decoder_start(&d, &arena, false);
+    CU_ASSERT_EQUAL(dp_h1_decode(&d, GW_STR(GET ASKS "\r\n"), &used, &ev, &err), GW_OK);
+    CU_ASSERT_EQUAL(dp_h1_decode(&d, GW_STR(""), &used, &ev, &err), GW_OK);
+    CU_ASSERT_EQUAL(ev.type, DP_EV_END);
+    dp_h1_decoder_tunnel(&d);
+    CU_ASSERT_EQUAL(dp_h1_decode(&d, GW_STR(""), &used, &ev, &err), GW_AGAIN);
+    CU_ASSERT_EQUAL(dp_h1_decode(&d, GW_STR("GET /\n\x81"), &used, &ev, &err), GW_OK);
+    CU_ASSERT_EQUAL(ev.type, DP_EV_DATA);
+    CU_ASSERT_EQUAL(ev.data.len, 7);
+    CU_ASSERT_EQUAL(used, 7);
+    CU_ASSERT_EQUAL(dp_h1_decode_eof(&d, &ev, &err), GW_OK);
+    CU_ASSERT_EQUAL(ev.type, DP_EV_END);
+    dp_h1_decoder_fini(&d);
+    gw_arena_fini(&arena);
 }
 
 static void http_09_expect_is_noted_and_taken_out(void) {
@@ -349,7 +386,8 @@ static CU_TestInfo tests[] = {
     {"hop-by-hop fields go", hop_by_hop_fields_go},
     {"Connection cannot strip what everybody needs", connection_cannot_strip_what_everybody_needs},
     {"repeated fields keep their order", repeated_fields_keep_their_order},
-    {"upgrades are noted", upgrades_are_noted},
+    {"only WebSocket is an upgrade", only_websocket_is_an_upgrade},
+    {"a tunnel gives bytes", a_tunnel_gives_bytes},
     {"heads do not borrow from the input", heads_do_not_borrow_from_the_input},
     {"bodies", bodies},
     {"pipelined requests keep their order", pipelined_requests_keep_their_order},

@@ -17,11 +17,12 @@ static void transcript(const char *input, bool answers_head, size_t cut, struct 
     h1_transcript(&s, cut, out);
 }
 
-static void refuse(const char *input, const char *why) {
+static void refuse_stream(const struct h1_stream *s, const char *why) {
     const size_t cuts[] = {H1_WHOLE, H1_BYTEWISE};
+    const char *input = s->bytes.ptr;
     for (size_t i = 0; i < GW_ARRAY_LEN(cuts); i++) {
         struct gw_text got = {0};
-        transcript(input, false, cuts[i], &got);
+        h1_transcript(s, cuts[i], &got);
         const char *error = strstr(got.ptr, "error upstream 502 ");
         if (!error || !strstr(error, why)) {
             CU_FAIL("not refused in that way");
@@ -29,6 +30,10 @@ static void refuse(const char *input, const char *why) {
         }
         gw_text_fini(&got);
     }
+}
+
+static void refuse(const char *input, const char *why) {
+    refuse_stream(&(struct h1_stream){.role = DP_H1_RESPONSES, .bytes = gw_str_of(input)}, why);
 }
 
 static void refuses_status_lines(void) {
@@ -68,9 +73,66 @@ static void refuses_framing(void) {
     refuse("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nhello", "status 204 with a body");
     refuse("HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", "status 204 with a body");
     refuse("HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n", "status 100 with a body");
-    refuse("HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "status 101");
+    refuse("HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+           "status 101: nobody asked");
     refuse(CHUNKED "zz\r\n", "no hexadecimal digit");
     refuse(CHUNKED "1\r\nab\r\n", "longer than its size");
+}
+
+#define S101 "HTTP/1.1 101 Switching Protocols\r\n"
+static void refuse_upgrade(const char *input, const char *why) {
+    refuse_stream(&(struct h1_stream){.role = DP_H1_RESPONSES,
+                                      .may_upgrade = true,
+                                      .bytes = gw_str_of(input)},
+                  why);
+}
+
+// A tunnel to anything that the client did not ask for would be a way past the rules of its route.
+static void refuses_other_upgrades(void) {
+    refuse_upgrade(S101 "\r\n", "not to a WebSocket");
+    refuse_upgrade(S101 "Upgrade: websocket\r\n\r\n", "not to a WebSocket");
+    refuse_upgrade(S101 "Connection: upgrade\r\n\r\n", "not to a WebSocket");
+    refuse_upgrade(S101 "Connection: upgrade\r\nUpgrade: h2c\r\n\r\n", "not to a WebSocket");
+    refuse_upgrade(S101 "Connection: upgrade\r\nUpgrade: websocket, h2c\r\n\r\n",
+                   "not to a WebSocket");
+    refuse_upgrade("HTTP/1.0 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+                   "not to a WebSocket");
+    refuse_upgrade(S101 "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi",
+                   "status 101 with a body");
+}
+
+static void bytes_follow_a_101(void) {
+    static const char bytes[] = "HTTP/1.1 103 Early Hints\r\n\r\n" S101
+                                "connection: Upgrade\r\nupgrade: WebSocket\r\nX: 1\r\n\r\n"
+                                "HTTP/1.1 200 OK\r\n\x81\n\n";
+    struct h1_stream s = {.role = DP_H1_RESPONSES, .may_upgrade = true, .bytes = gw_str_of(bytes)};
+    const size_t cuts[] = {H1_WHOLE, H1_BYTEWISE, 60};
+    for (size_t i = 0; i < GW_ARRAY_LEN(cuts); i++) {
+        struct gw_text got = {0};
+        h1_transcript(&s, cuts[i], &got);
+        CU_ASSERT_PTR_NOT_NULL(strstr(got.ptr, "\nhead"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(got.ptr, " keep=0 upgrade=1"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(got.ptr, "\ndata HTTP/1.1 200 OK\r\n\x81\n\n\nend at"));
+        gw_text_fini(&got);
+    }
+}
+
+// The next answer on the connection was not asked to change anything.
+static void may_upgrade_is_of_one_answer(void) {
+    struct gw_arena arena;
+    struct dp_h1_decoder d;
+    struct dp_ev ev;
+    struct gw_err err = {0};
+    size_t used;
+    gw_arena_init(&arena, NULL, 0, H1_ARENA_BYTES_MAX);
+    dp_h1_decoder_init(&d, DP_H1_RESPONSES);
+    dp_h1_decoder_start(&d, &arena, false);
+    dp_h1_decoder_allow_upgrade(&d);
+    dp_h1_decoder_start(&d, &arena, false);
+    struct gw_str in = GW_STR(S101 "connection: Upgrade\r\nupgrade: websocket\r\n\r\n");
+    CU_ASSERT_EQUAL(dp_h1_decode(&d, in, &used, &ev, &err), GW_ERR_UPSTREAM);
+    dp_h1_decoder_fini(&d);
+    gw_arena_fini(&arena);
 }
 
 static void refuses_heads_over_the_limits(void) {
@@ -240,6 +302,9 @@ static CU_TestInfo tests[] = {
     {"refuses fields", refuses_fields},
     {"refuses framing", refuses_framing},
     {"refuses heads over the limits", refuses_heads_over_the_limits},
+    {"refuses other upgrades", refuses_other_upgrades},
+    {"bytes follow a 101", bytes_follow_a_101},
+    {"may-upgrade is of one answer", may_upgrade_is_of_one_answer},
     {"a cut answer never ends well", a_cut_answer_never_ends_well},
     {"a close before the first byte is EOF", a_close_before_the_first_byte_is_eof},
     {"bodies", bodies},
