@@ -202,7 +202,7 @@ static void answer_snapshot(struct ctl_admin *a, struct gw_str query, struct gw_
     set_json(ret, 200, ctl_publish_dump(a->o.publish));
 }
 
-void ctl_admin_event(struct ctl_admin *a, const char *now, const struct ctl_dir_event *e) {
+void ctl_admin_event(struct ctl_admin *a, const char *now, const struct ctl_source_event *e) {
     json_t **slot = &a->events[a->events_n++ % CTL_ADMIN_EVENTS_MAX];
     json_decref(*slot);
     json_t *text = json_string(e->text); // NULL where a file's name is not UTF-8

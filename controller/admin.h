@@ -30,7 +30,7 @@ void ctl_admin_free(struct ctl_admin *a);
 uint16_t ctl_admin_port(const struct ctl_admin *a);
 
 // Kept for /events; the oldest of more than CTL_ADMIN_EVENTS_MAX is dropped. now: RFC 3339.
-void ctl_admin_event(struct ctl_admin *a, const char *now, const struct ctl_dir_event *e);
+void ctl_admin_event(struct ctl_admin *a, const char *now, const struct ctl_source_event *e);
 
 // One object as it is shown: its manifest with our status, where it came from as annotation
 // kgateway.dev/source, its generation, and sizes in place of the values of a Secret.

@@ -108,7 +108,7 @@ static void on_publish_change(void *arg) {
     if (!gw_timer_armed(&c->status_timer)) gw_timer_set(c->loop, &c->status_timer, CTL_DEBOUNCE_MS);
 }
 
-static void on_source_event(void *arg, const struct ctl_dir_event *e) {
+static void on_source_event(void *arg, const struct ctl_source_event *e) {
     struct ctl_controller *c = arg;
     char now[32];
     now_text(now, sizeof(now));

@@ -208,6 +208,7 @@ struct ctl_kube_call *ctl_kube_watch(struct ctl_kube *k, const struct ctl_kube_w
     if (!c) return NULL;
     c->is_watch = true;
     c->idle_ms = o->idle_ms;
+    c->on_open = o->on_open;
     c->on_event = o->on_event;
     c->fn = o->on_end;
     c->arg = o->arg;
@@ -240,13 +241,19 @@ void kube_call_end_curl(struct ctl_kube_call *c, CURLcode result) {
             *c->curl_text ? c->curl_text : curl_easy_strerror(result));
 }
 
+static void take_news(struct ctl_kube_call *c) {
+    struct gw_err err;
+    c->has_news = false;
+    if (!is_stream(c)) return;
+    if (!c->is_open && c->on_open) c->on_open(c->arg);
+    c->is_open = true;
+    if (c->state == KUBE_SENT && kube_deliver(c, &err) != GW_OK) end(c, GW_ERR_UPSTREAM, err.text);
+}
+
 void kube_after_curl(struct ctl_kube *k) {
     struct ctl_kube_call *c;
-    struct gw_err err;
-    while ((c = with_news(k))) {
-        c->has_news = false;
-        if (is_stream(c) && kube_deliver(c, &err) != GW_OK) end(c, GW_ERR_UPSTREAM, err.text);
-    }
+    while ((c = with_news(k)))
+        take_news(c);
     int left;
     CURLMsg *m;
     while ((m = curl_multi_info_read(k->multi, &left))) {

@@ -67,7 +67,7 @@ struct ctl_kube_call; // opaque
 // NULL where CTL_KUBE_CALLS_MAX is reached.
 struct ctl_kube_call *ctl_kube_send(struct ctl_kube *k, const struct ctl_kube_request *r,
                                     struct gw_err *err);
-// fn, on_event and on_end are not called any more. Not for a call that has ended.
+// fn, on_open, on_event and on_end are not called any more. Not for a call that has ended.
 void ctl_kube_cancel(struct ctl_kube_call *c);
 
 // --- a watch -----------------------------------------------------------------------------------
@@ -80,6 +80,7 @@ struct ctl_kube_watch_opts {
     const char *path;   // "/api/v1/services?watch=1&allowWatchBookmarks=true&resourceVersion=12"
     const char *accept; // NULL: application/json
     unsigned idle_ms;
+    void (*on_open)(void *arg); // the server has accepted it; NULL: of no interest
     void (*on_event)(void *arg, struct gw_str type, json_t *object); // borrowed
     void (*on_end)(void *arg, const struct ctl_kube_reply *r);
     void *arg;

@@ -28,9 +28,10 @@ struct ctl_kube_call {
     enum ctl_kube_method method;
     char *path, *body, *content_type, *accept;
     size_t body_len;
-    bool is_watch;
+    bool is_watch, is_open;
     unsigned idle_ms;
     ctl_kube_fn fn; // of a watch: on_end
+    void (*on_open)(void *arg);
     void (*on_event)(void *arg, struct gw_str type, json_t *object);
     void *arg;
 

@@ -138,7 +138,9 @@ static void note_life(struct ctl_kube_call *c) {
 
 static size_t on_header(char *p, size_t size, size_t n, void *arg) {
     (void)p;
-    note_life(arg);
+    struct ctl_kube_call *c = arg;
+    note_life(c);
+    c->has_news = true;
     return size * n;
 }
 

@@ -81,6 +81,7 @@ const struct ctl_res_kind ctl_res_endpoint_slice = {
     .plural = "endpointslices",
     .short_name = NULL,
     .namespaced = true,
+    .builtin = true,
     .fields = fields,
     .check = check,
 };

@@ -16,6 +16,7 @@ const struct ctl_res_kind ctl_res_namespace = {
     .plural = "namespaces",
     .short_name = "ns",
     .namespaced = false,
+    .builtin = true,
     .name_is_label = true,
     .fields = fields,
 };

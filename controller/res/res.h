@@ -15,6 +15,8 @@ struct ctl_res_kind {
     const char *plural;     // "httproutes", what tandemctl accepts besides the name
     const char *short_name; // as kubectl's, or NULL
     bool namespaced;
+    // Every API server has it, without a CRD; a newer one may have members that no table here knows.
+    bool builtin;
     // Every kind's "spec"/"data"/... members besides apiVersion, kind, metadata, status.
     const struct gw_field *fields;
     // Rules across fields that CRDs express in CEL; may be NULL.
@@ -49,6 +51,12 @@ enum gw_rc ctl_res_check(const struct ctl_res_kind *kind, const json_t *obj,
 // Makes a checked object what an API server would hand out: null members and status are dropped, a
 // namespaced object without a namespace is in "default", stringData is in data.
 void ctl_res_settle(const struct ctl_res_kind *kind, json_t *obj);
+
+// The same two for an object that an API server has stored, in place. It was checked there, so
+// metadata and status may hold anything; unknown members of a builtin kind are dropped, as they are
+// newer than this program; status stays. What nobody here reads is dropped from metadata.
+enum gw_rc ctl_res_take_stored(const struct ctl_res_kind *kind, json_t *obj,
+                               struct gw_schema_problem *ret) GW_MUST_USE;
 
 // LLMBackend.spec.baseURL: "https://host[:port][/path]" without user, query and fragment.
 struct ctl_base_url {

@@ -112,6 +112,7 @@ const struct ctl_res_kind ctl_res_secret = {
     .plural = "secrets",
     .short_name = NULL,
     .namespaced = true,
+    .builtin = true,
     .values_are_secret = true,
     .fields = fields,
     .check = check,

@@ -108,6 +108,7 @@ const struct ctl_res_kind ctl_res_service = {
     .plural = "services",
     .short_name = "svc",
     .namespaced = true,
+    .builtin = true,
     .name_is_label = true,
     .fields = fields,
     .check = check,

@@ -34,7 +34,7 @@ void dir_watch_folder(struct ctl_dir *d, const char *path, bool foreign) {
         struct gw_err err;
         gw_err_set(&err, GW_ERR_LIMIT, 0, "%s: cannot be watched (%s): looked at every second",
                    path, strerror(errno));
-        struct ctl_dir_event e = {.file = ".", .ok = false, .text = err.text};
+        struct ctl_source_event e = {.file = ".", .ok = false, .text = err.text};
         if (!d->watch_failed) d->on_event(d->arg, &e);
         d->watch_failed = true;
         return;
@@ -170,7 +170,7 @@ static void on_timer(struct gw_timer *t) {
     sync_now(GW_CONTAINER_OF(t, struct ctl_dir, timer));
 }
 
-static void no_event(void *arg, const struct ctl_dir_event *e) {
+static void no_event(void *arg, const struct ctl_source_event *e) {
     (void)arg;
     (void)e;
 }

@@ -5,6 +5,7 @@
 #ifndef CTL_SOURCE_DIR_H
 #define CTL_SOURCE_DIR_H
 
+#include "controller/source/event.h"
 #include "controller/store/store.h"
 #include "shared/loop.h"
 
@@ -21,20 +22,12 @@
 #define CTL_DIR_POLL_MS 1000
 #define CTL_DIR_DEPTH_MAX 32 // folders in folders
 
-// One thing a person should know about a file; also the text of `make run`'s messages.
-struct ctl_dir_event {
-    const char *file; // relative to the folder
-    bool ok;
-    const char *text; // ok: "2 added, 1 changed, 0 removed"; else "routes.yaml:12: reason"
-    unsigned added, changed, removed; // objects, where ok
-};
-
 struct ctl_dir; // opaque
 struct ctl_dir_opts {
     struct gw_loop *loop;
     struct ctl_store *store;
     const char *path;
-    void (*on_event)(void *arg, const struct ctl_dir_event *e);
+    void (*on_event)(void *arg, const struct ctl_source_event *e);
     void *arg;
 };
 // Reads everything once before it returns; a folder that does not exist is an error, bad files are

@@ -92,7 +92,7 @@ struct ctl_dir {
     struct gw_loop *loop;
     struct ctl_store *store;
     char *root;
-    void (*on_event)(void *arg, const struct ctl_dir_event *e);
+    void (*on_event)(void *arg, const struct ctl_source_event *e);
     void *arg;
 
     struct gw_io io; // inotify

@@ -26,7 +26,7 @@ static void tell_refused(struct ctl_dir *d, struct dir_file *f, enum dir_state s
     if (repeated) return;
     free(f->refusal);
     f->refusal = gw_strdup(text);
-    struct ctl_dir_event e = {.file = f->rel, .ok = false, .text = text};
+    struct ctl_source_event e = {.file = f->rel, .ok = false, .text = text};
     d->on_event(d->arg, &e);
 }
 
@@ -34,12 +34,12 @@ static void tell_applied(struct ctl_dir *d, const struct dir_file *f) {
     char text[96];
     snprintf(text, sizeof(text), "%u added, %u changed, %u removed", f->added, f->changed,
              f->removed);
-    struct ctl_dir_event e = {.file = f->rel,
-                              .ok = true,
-                              .text = text,
-                              .added = f->added,
-                              .changed = f->changed,
-                              .removed = f->removed};
+    struct ctl_source_event e = {.file = f->rel,
+                                 .ok = true,
+                                 .text = text,
+                                 .added = f->added,
+                                 .changed = f->changed,
+                                 .removed = f->removed};
     d->on_event(d->arg, &e);
 }
 
@@ -286,7 +286,7 @@ int64_t dir_sync(struct ctl_dir *d) {
     struct gw_err err;
     if (dir_walk(d, &listing, &err) != GW_OK) {
         // Nothing is removed because of a folder that cannot be read.
-        struct ctl_dir_event e = {.file = ".", .ok = false, .text = err.text};
+        struct ctl_source_event e = {.file = ".", .ok = false, .text = err.text};
         if (!d->walk_failed) d->on_event(d->arg, &e);
         d->walk_failed = true;
         dir_listing_fini(&listing);

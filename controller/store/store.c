@@ -14,6 +14,8 @@ struct ctl_store {
     GW_VEC(struct ctl_ref) dirty;
     void (*on_dirty)(void *arg);
     void *on_dirty_arg;
+    void (*on_status)(void *arg, const struct ctl_object *o);
+    void *on_status_arg;
 };
 
 struct ctl_store *ctl_store_new(void) {
@@ -84,14 +86,10 @@ static void mark_dirty(struct ctl_store *s, const struct ctl_res_kind *kind, str
 // --- content -------------------------------------------------------------------------------------
 
 // Members that say who wrote an object and when, not what it is.
+static const char *const noise[] = {
+    "creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid", NULL};
+
 static bool is_noise(const char *member) {
-    static const char *const noise[] = {"creationTimestamp",
-                                        "generation",
-                                        "managedFields",
-                                        "resourceVersion",
-                                        "selfLink",
-                                        "uid",
-                                        NULL};
     for (const char *const *n = noise; *n; n++)
         if (strcmp(*n, member) == 0) return true;
     return false;
@@ -118,6 +116,22 @@ static bool same_body(json_t *a, json_t *b) {
 static bool same_metadata(json_t *a, json_t *b) {
     json_t *ma = gw_json_get(a, "metadata"), *mb = gw_json_get(b, "metadata");
     return members_within(ma, mb, is_noise) && members_within(mb, ma, is_noise);
+}
+
+static void copy_member(json_t *dst, json_t *src, const char *member) {
+    json_t *v = json_object_get(src, member);
+    if (v)
+        json_object_set_nocheck(dst, member, v);
+    else
+        json_object_del(dst, member);
+}
+
+// The tree stays, what is no content of it becomes that of the newer one.
+static void refresh_noise(json_t *old, json_t *json) {
+    if (old == json) return;
+    copy_member(old, json, "status");
+    for (const char *const *n = noise; *n; n++)
+        copy_member(gw_json_get(old, "metadata"), gw_json_get(json, "metadata"), *n);
 }
 
 // --- putting and deleting ------------------------------------------------------------------------
@@ -158,21 +172,24 @@ bool ctl_store_put(struct ctl_store *s, const struct ctl_res_kind *kind, json_t 
     const struct ctl_object *old = gw_map_get(map, key);
     bool body_same = old && same_body(old->json, json);
     bool same = body_same && same_metadata(old->json, json);
-    if (same && gw_str_eq(old->age, age) && gw_str_eq(old->origin, origin)) return false;
-
+    bool status_same =
+        old && json_equal(gw_json_get(old->json, "status"), gw_json_get(json, "status"));
     // Equal content keeps its tree, so that who compares trees by address sees no change.
-    struct ctl_object *o = object_new(kind, same ? old->json : json, ns, name, age, origin);
-    if (same)
-        o->generation = old->generation;
-    else if (generation)
-        o->generation = generation;
-    else
-        o->generation = old ? old->generation + !body_same : 1;
-    // A new age moves the object among equals ("the oldest wins"); a new origin moves nothing.
-    bool changed = !same || !gw_str_eq(old->age, age);
-    void *replaced = gw_map_put(map, key, o);
-    if (replaced) object_unref(replaced);
-    if (changed) mark_dirty(s, kind, o->ns, o->name);
+    if (same) refresh_noise(old->json, json);
+    // A new age moves the object among equals ("the oldest wins"), a new generation must be
+    // observed; a new origin moves nothing.
+    bool changed =
+        !same || !gw_str_eq(old->age, age) || (generation && generation != old->generation);
+    const struct ctl_object *now = old;
+    if (changed || !gw_str_eq(old->origin, origin)) {
+        struct ctl_object *o = object_new(kind, same ? old->json : json, ns, name, age, origin);
+        o->generation = generation ? generation : old ? old->generation + !body_same : 1;
+        void *replaced = gw_map_put(map, key, o);
+        if (replaced) object_unref(replaced);
+        now = o;
+    }
+    if (changed) mark_dirty(s, kind, now->ns, now->name);
+    if (!status_same && s->on_status) s->on_status(s->on_status_arg, now);
     return changed;
 }
 
@@ -232,4 +249,10 @@ void ctl_refs_free(struct ctl_ref *refs, size_t n) {
 void ctl_store_on_dirty(struct ctl_store *s, void (*fn)(void *), void *arg) {
     s->on_dirty = fn;
     s->on_dirty_arg = arg;
+}
+
+void ctl_store_on_status(struct ctl_store *s, void (*fn)(void *arg, const struct ctl_object *o),
+                         void *arg) {
+    s->on_status = fn;
+    s->on_status_arg = arg;
 }

@@ -6,7 +6,9 @@
 
 #include "controller/res/res.h"
 
-// One object as the store keeps it. Immutable once put; a new put makes a new one.
+// One object as the store keeps it. Immutable once put (a new put makes a new one) but for status
+// and the noise of metadata (resourceVersion, uid, ...), which a put of equal content brings up to
+// date in json.
 struct ctl_object {
     const struct ctl_res_kind *kind;
     struct gw_str ns, name; // ns "" for cluster-scoped kinds; lives as long as the object
@@ -23,8 +25,9 @@ struct ctl_store *ctl_store_new(void);
 void ctl_store_free(struct ctl_store *s);
 
 // Takes a reference of json; ns, name and kind are read from it. Equal content (but for status and
-// metadata noise) leaves the old object and its generation in place and is not a change.
-// generation 0: count by itself. Returns true where something changed.
+// metadata noise) leaves the old object and its generation in place and is not a change; another
+// generation, where one is given, is a change. generation 0: count by itself. Returns true where
+// something changed.
 bool ctl_store_put(struct ctl_store *s, const struct ctl_res_kind *kind, json_t *json,
                    int64_t generation, struct gw_str age, struct gw_str origin);
 bool ctl_store_del(struct ctl_store *s, const struct ctl_res_kind *kind, struct gw_str ns,
@@ -46,5 +49,10 @@ struct ctl_ref *ctl_store_take_dirty(struct ctl_store *s, size_t *ret_n); // ctl
 void ctl_refs_free(struct ctl_ref *refs, size_t n);
 // Called (once per burst) when the store becomes dirty.
 void ctl_store_on_dirty(struct ctl_store *s, void (*fn)(void *), void *arg);
+
+// Called within a put, after it: the object is new, or its .status is another one than before.
+// Whoever writes statuses compares then.
+void ctl_store_on_status(struct ctl_store *s, void (*fn)(void *arg, const struct ctl_object *o),
+                         void *arg);
 
 #endif

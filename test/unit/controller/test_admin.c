@@ -225,7 +225,7 @@ static void the_last_events_are_kept(void) {
         char text[32];
         snprintf(text, sizeof(text), "event %d.", i);
         ctl_admin_event(s.admin, "2026-01-01T00:00:00Z",
-                        &(struct ctl_dir_event){.file = "a.yaml", .ok = i % 2, .text = text});
+                        &(struct ctl_source_event){.file = "a.yaml", .ok = i % 2, .text = text});
     }
     char *answer = get(&s, "/events");
     CU_ASSERT_PTR_NULL(strstr(answer, "event 2."));

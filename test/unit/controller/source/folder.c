@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void on_event(void *arg, const struct ctl_dir_event *e) {
+static void on_event(void *arg, const struct ctl_source_event *e) {
     struct folder *f = arg;
     struct folder_event copy = {gw_strdup(e->file), gw_strdup(e->text), e->ok};
     GW_VEC_PUSH(&f->events, copy);
