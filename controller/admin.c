@@ -190,11 +190,21 @@ static void answer_healthz(struct ctl_admin *a, struct gw_str query, struct gw_h
     set_text(ret, 200, "ok\n");
 }
 
-// The server starts after the first translation, so an answer of the loop means ready.
+// Problems of the source are told even where a snapshot is there: it may lack what they hide.
 static void answer_ready(struct ctl_admin *a, struct gw_str query, struct gw_httpd_answer *ret) {
-    (void)a;
     (void)query;
-    set_text(ret, 200, "ready\n");
+    GW_CLEANUP(gw_text_fini) struct gw_text text = {0};
+    bool is_ready = !a->o.is_ready || a->o.is_ready(a->o.arg, &text);
+    set_text(ret, is_ready ? 200 : 503, is_ready ? "ready\n" : "not ready\n");
+    if (text.len) gw_text_add(&ret->body, text.ptr, text.len);
+}
+
+static void answer_source(struct ctl_admin *a, struct gw_str query, struct gw_httpd_answer *ret) {
+    (void)query;
+    if (a->o.source)
+        set_json(ret, 200, a->o.source(a->o.arg));
+    else
+        set_error(ret, 404, "the source is a folder: see /events");
 }
 
 static void answer_snapshot(struct ctl_admin *a, struct gw_str query, struct gw_httpd_answer *ret) {
@@ -230,6 +240,7 @@ ON_LOOP(ready)
 ON_LOOP(objects)
 ON_LOOP(snapshot)
 ON_LOOP(events)
+ON_LOOP(source)
 
 static void serve_metrics(void *arg, const struct gw_httpd_request *rq,
                           struct gw_httpd_answer *ret) {
@@ -247,6 +258,7 @@ static const struct gw_httpd_route routes[] = {
     {"/objects", serve_objects, "objects with their statuses; ?kind=&namespace=&name="},
     {"/snapshot", serve_snapshot, "the resources that data planes follow"},
     {"/events", serve_events, "what the last changes of files did"},
+    {"/source", serve_source, "what is followed of the API server, and what is refused"},
     {NULL, NULL, NULL},
 };
 

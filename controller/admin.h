@@ -21,6 +21,11 @@ struct ctl_admin_opts {
     const struct ctl_store *store;
     const struct ctl_publish *publish;
     const struct ctl_status *status;
+    // Whether a snapshot is there, with what is wrong or waited for, a line each; called on the
+    // loop. NULL: it is.
+    bool (*is_ready)(void *arg, struct gw_text *ret_problems);
+    json_t *(*source)(void *arg); // for /source, new reference; NULL: 404
+    void *arg;
     const char *host;
     uint16_t port; // 0: any free one
 };

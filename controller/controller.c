@@ -19,19 +19,15 @@ struct ctl_controller {
     struct ctl_publish *publish;
     struct ctl_status *status;
     struct ctl_admin *admin;
-    struct ctl_dir *dir;
+    struct ctl_dir *dir; // or:
+    struct ctl_kube *kube;
+    struct ctl_kube_source *kube_source;
     struct gw_timer translate_timer, status_timer;
     bool translated; // the first, whole translation is done
 };
 
 // --- metrics -------------------------------------------------------------------------------------
 
-static const struct gw_metric_family source_events = {
-    .name = "controller_source_events_total",
-    .help = "Changes of files, by what they did.",
-    .type = GW_METRIC_COUNTER,
-    .labels = {"result"},
-};
 static const uint64_t translate_bounds[] = {100, 1000, 10000, 100000, 1000000, 0};
 static const struct gw_metric_family translate_seconds = {
     .name = "controller_translate_seconds",
@@ -113,10 +109,15 @@ static void on_source_event(void *arg, const struct ctl_source_event *e) {
     char now[32];
     now_text(now, sizeof(now));
     ctl_admin_event(c->admin, now, e);
-    count(&source_events, e->ok ? "applied" : "refused", 1);
-    if (e->ok)
+    // Objects of an API server are counted one by one.
+    if (e->ok ? !c->kube_source : !e->is_trouble) ctl_source_count(e->ok);
+    if (e->ok && c->kube_source)
+        GW_INFO("source", "listed", GW_KS("kind", e->file), GW_KS("what", e->text));
+    else if (e->ok)
         GW_INFO("source", "applied", GW_KS("file", e->file), GW_KI("added", e->added),
                 GW_KI("changed", e->changed), GW_KI("removed", e->removed));
+    else if (e->is_trouble)
+        GW_WARN("source", "cannot be followed", GW_KS("file", e->file), GW_KS("err", e->text));
     else
         GW_WARN("source", "refused", GW_KS("file", e->file), GW_KS("err", e->text));
 }
@@ -126,14 +127,69 @@ static const char *from_environment(void *arg, const char *name) {
     return getenv(name);
 }
 
+// --- the source ----------------------------------------------------------------------------------
+
+static bool is_ready(void *arg, struct gw_text *ret_problems) {
+    const struct ctl_controller *c = arg;
+    if (c->kube_source) ctl_kube_source_problems(c->kube_source, ret_problems);
+    return c->translated;
+}
+
+static json_t *dump_source(void *arg) {
+    const struct ctl_controller *c = arg;
+    return ctl_kube_source_dump(c->kube_source);
+}
+
+static void on_synced(void *arg) {
+    struct ctl_controller *c = arg;
+    GW_INFO("source", "every kind was listed");
+    // In a turn of its own: this one is within the source.
+    gw_timer_set(c->loop, &c->translate_timer, 0);
+}
+
+static enum gw_rc start_dir(struct ctl_controller *c, const struct ctl_options *o,
+                            struct gw_err *err) {
+    c->dir = ctl_dir_new(&(struct ctl_dir_opts){.loop = c->loop,
+                                                .store = c->store,
+                                                .path = o->source_dir,
+                                                .on_event = on_source_event,
+                                                .arg = c},
+                         err);
+    if (!c->dir) return err->rc;
+    // Before the loop runs: the first data plane and the first question meet a whole snapshot.
+    translate(c);
+    return GW_OK;
+}
+
+static void start_kube(struct ctl_controller *c) {
+    c->kube_source = ctl_kube_source_new(&(struct ctl_kube_source_opts){.loop = c->loop,
+                                                                        .store = c->store,
+                                                                        .kube = c->kube,
+                                                                        .on_synced = on_synced,
+                                                                        .on_event = on_source_event,
+                                                                        .arg = c});
+}
+
+static enum gw_rc connect_kube(struct ctl_controller *c, const struct ctl_options *o,
+                               struct gw_err *err) {
+    struct ctl_kube_config config;
+    GW_TRY(ctl_kube_config_load(o->kubeconfig, &config, err));
+    GW_INFO("source", "API server", GW_KS("server", config.server));
+    c->kube = ctl_kube_new(c->loop, &config, err);
+    ctl_kube_config_fini(&config);
+    return c->kube ? GW_OK : err->rc;
+}
+
 // --- life ----------------------------------------------------------------------------------------
 
 static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, struct gw_err *err) {
+    if (!o->source_dir && connect_kube(c, o, err) != GW_OK) return gw_err_wrap(err, "source");
     c->store = ctl_store_new();
     ctl_store_on_dirty(c->store, on_dirty, c);
     c->translator = ctl_translator_new(&(struct ctl_translate_opts){
         .endpoints = &c->endpoints,
-        .getenv = from_environment,
+        // Who may write a Secret in a cluster may not read the controller's environment.
+        .getenv = o->source_dir ? from_environment : NULL,
     });
     c->publish = ctl_publish_new(&(struct ctl_publish_opts){.loop = c->loop,
                                                             .state_dir = o->state_dir,
@@ -148,19 +204,15 @@ static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, s
                                                       .store = c->store,
                                                       .publish = c->publish,
                                                       .status = c->status,
+                                                      .is_ready = is_ready,
+                                                      .source = o->source_dir ? NULL : dump_source,
+                                                      .arg = c,
                                                       .host = o->admin_host,
                                                       .port = o->admin_port},
                              err);
     if (!c->admin) return gw_err_wrap(err, "admin port");
-    c->dir = ctl_dir_new(&(struct ctl_dir_opts){.loop = c->loop,
-                                                .store = c->store,
-                                                .path = o->source_dir,
-                                                .on_event = on_source_event,
-                                                .arg = c},
-                         err);
-    if (!c->dir) return gw_err_wrap(err, "source");
-    // Before the loop runs: the first data plane and the first question meet a whole snapshot.
-    translate(c);
+    if (o->source_dir) return start_dir(c, o, err) == GW_OK ? GW_OK : gw_err_wrap(err, "source");
+    start_kube(c);
     return GW_OK;
 }
 
@@ -186,6 +238,8 @@ void ctl_controller_free(struct ctl_controller *c) {
     if (!c) return;
     ctl_admin_free(c->admin); // first: its questions need all the rest
     ctl_dir_free(c->dir);
+    ctl_kube_source_free(c->kube_source);
+    ctl_kube_free(c->kube);
     gw_timer_cancel(c->loop, &c->translate_timer);
     gw_timer_cancel(c->loop, &c->status_timer);
     ctl_status_free(c->status);

@@ -6,6 +6,7 @@
 
 #include "controller/publish/publish.h"
 #include "controller/source/dir.h"
+#include "controller/source/kube.h"
 #include "controller/status/status.h"
 #include "shared/httpd.h"
 #include "shared/map.h"
@@ -15,7 +16,8 @@
 #define CTL_DEBOUNCE_MS 20
 
 struct ctl_options {
-    const char *source_dir;
+    // A folder; NULL: the API server that kubeconfig names (NULL: the one of the cluster).
+    const char *source_dir, *kubeconfig;
     const char *state_dir;
     const char *listen_host, *admin_host;
     uint16_t listen_port, admin_port;
@@ -23,7 +25,8 @@ struct ctl_options {
 };
 
 struct ctl_controller; // opaque
-// The first snapshot is made before it returns; the ports answer once the loop runs.
+// The ports answer once the loop runs. Of a folder the first snapshot is made before it returns; of
+// an API server once everything was listed, and until then no data plane is told anything.
 struct ctl_controller *ctl_controller_new(struct gw_loop *l, const struct ctl_options *o,
                                           struct gw_err *err);
 void ctl_controller_free(struct ctl_controller *c); // outside of a turn of the loop

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // tandem-controller: objects in, snapshots and statuses out.
 //
-//   source/      where objects come from (a folder of YAML files)      -> store
+//   source/      where objects come from: an API server, or a folder   -> store
+//   kube/        the API server's client
 //   res/         kinds: what an object may hold, one field table each
 //   store/       objects by kind, namespace and name; what is dirty    -> translate
 //   translate/   pure: objects to resources and reports                -> publish, status
@@ -21,7 +22,7 @@
 #include <unistd.h>
 
 #define USAGE                                                                                      \
-    "usage: tandem-controller --source dir:PATH --state DIR [flags]\n"                             \
+    "usage: tandem-controller --source kube|kube:KUBECONFIG|dir:PATH --state DIR [flags]\n"        \
     "Translates Gateway API objects and pushes them to data planes.\n"
 
 struct args {
@@ -66,20 +67,27 @@ static enum gw_rc check_endpoints(const struct gw_map *endpoints, struct gw_err 
     return GW_OK;
 }
 
+static enum gw_rc check_source(const struct args *a, struct ctl_options *ret, struct gw_err *err) {
+    if (!a->source)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--source kube, --source kube:KUBECONFIG or --source dir:PATH is needed");
+    struct gw_str place = gw_str_of(a->source), kind = gw_str_cut(&place, ':');
+    bool is_kube = gw_str_eq(kind, GW_STR("kube"));
+    if (is_kube ? place.ptr && !place.len : !gw_str_eq(kind, GW_STR("dir")) || !place.len)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--source '%s' is not kube, kube:KUBECONFIG or dir:PATH", a->source);
+    if (is_kube && a->endpoints.len)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--endpoint is for a folder: of an API server the addresses of Services "
+                          "are its EndpointSlices");
+    ret->source_dir = is_kube ? NULL : place.ptr;
+    ret->kubeconfig = is_kube ? place.ptr : NULL;
+    return GW_OK;
+}
+
 // What flags one by one cannot say.
 static enum gw_rc check(const struct args *a, struct ctl_options *ret, struct gw_err *err) {
-    if (!a->source) return gw_err_set(err, GW_ERR_INPUT, 0, "--source dir:PATH is needed");
-    if (!a->state) return gw_err_set(err, GW_ERR_INPUT, 0, "--state DIR is needed");
-    struct gw_str source = gw_str_of(a->source);
-    if (!gw_str_starts(source, GW_STR("dir:")) || source.len == 4)
-        return gw_err_set(err, GW_ERR_INPUT, 0, "--source '%s' is not dir:PATH", a->source);
-    if (a->listen.port && a->listen.port == a->admin.port &&
-        strcmp(a->listen.host, a->admin.host) == 0)
-        return gw_err_set(err, GW_ERR_INPUT, 0, "--listen and --admin are both %s:%u",
-                          a->admin.host, a->admin.port);
-    GW_TRY(check_endpoints(&a->endpoints, err));
     *ret = (struct ctl_options){
-        .source_dir = a->source + 4,
         .state_dir = a->state,
         .listen_host = a->listen.host,
         .listen_port = a->listen.port,
@@ -87,7 +95,13 @@ static enum gw_rc check(const struct args *a, struct ctl_options *ret, struct gw
         .admin_port = a->admin.port,
         .endpoints = a->endpoints,
     };
-    return GW_OK;
+    GW_TRY(check_source(a, ret, err));
+    if (!a->state) return gw_err_set(err, GW_ERR_INPUT, 0, "--state DIR is needed");
+    if (a->listen.port && a->listen.port == a->admin.port &&
+        strcmp(a->listen.host, a->admin.host) == 0)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--listen and --admin are both %s:%u",
+                          a->admin.host, a->admin.port);
+    return check_endpoints(&a->endpoints, err);
 }
 
 static void handle_signals(void) {
@@ -98,7 +112,7 @@ static void handle_signals(void) {
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-static int run(const struct ctl_options *o) {
+static int run(const struct ctl_options *o, const char *source) {
     struct gw_err err = {0};
     main_loop = gw_loop_new(&err);
     if (!main_loop) {
@@ -108,10 +122,10 @@ static int run(const struct ctl_options *o) {
     handle_signals();
     struct ctl_controller *c = ctl_controller_new(main_loop, o, &err);
     if (c) {
-        GW_INFO(
-            "main", "ready", GW_KS("source", o->source_dir), GW_KS("listen_host", o->listen_host),
-            GW_KI("listen_port", ctl_controller_listen_port(c)), GW_KS("admin_host", o->admin_host),
-            GW_KI("admin_port", ctl_controller_admin_port(c)));
+        GW_INFO("main", "ready", GW_KS("source", source), GW_KS("listen_host", o->listen_host),
+                GW_KI("listen_port", ctl_controller_listen_port(c)),
+                GW_KS("admin_host", o->admin_host),
+                GW_KI("admin_port", ctl_controller_admin_port(c)));
         gw_loop_run(main_loop);
         GW_INFO("main", "ends");
     } else {
@@ -130,8 +144,9 @@ int main(int argc, char **argv) {
         .admin = {"127.0.0.1", 18080},
     };
     const struct gw_flag flags[] = {
-        {"source", "dir:PATH", "folder of YAML files to read and follow", GW_FLAG_STRING, &a.source,
-         0, 0, 0},
+        {"source", "KIND[:PATH]",
+         "kube (in the cluster), kube:KUBECONFIG, or dir:PATH: a folder of YAML files",
+         GW_FLAG_STRING, &a.source, 0, 0, 0},
         {"state", "DIR", "folder for the push CA and the bootstrap token (made when missing)",
          GW_FLAG_STRING, &a.state, 0, 0, 0},
         {"listen", "HOST:PORT", "where data planes connect (127.0.0.1:18443)", GW_FLAG_HOSTPORT,
@@ -165,7 +180,7 @@ int main(int argc, char **argv) {
         status = 2;
     } else {
         gw_log_init(STDERR_FILENO, level);
-        status = run(&options);
+        status = run(&options, a.source);
     }
     gw_map_fini(&a.endpoints, free);
     return status;

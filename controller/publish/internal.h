@@ -44,6 +44,7 @@ struct ctl_view {
 
 enum ctl_peer_state {
     CTL_PEER_NEW,       // no hello yet
+    CTL_PEER_HELD,      // there is no snapshot yet
     CTL_PEER_COMPARING, // asked what it has
     CTL_PEER_LIVE,
 };
@@ -60,6 +61,7 @@ struct ctl_peer {
     struct ctl_view *view;
     enum ctl_peer_state state;
     char *node, *address;
+    char *root;           // of what it holds, as its hello said
     uint64_t sent, acked; // serials of the view; sent > acked: a delta is under way
     char sent_root[GW_IR_VERSION_CHARS + 1];
     GW_VEC(struct ctl_refusal) refusals;
@@ -71,6 +73,7 @@ struct ctl_publish {
     struct gw_map faults;    // name -> text: why the newest form was not taken
     struct ctl_view *views;
     struct ctl_peer *peers;
+    bool has_snapshot; // the first one was applied, an empty one perhaps
     struct gw_h2link_server *server;
     struct gw_tls_ctx *tls;
     struct gw_secret *token;
@@ -89,7 +92,8 @@ void ctl_pub_resource_unref(struct ctl_pub_resource *r);
 void ctl_peer_open(void *arg, struct gw_h2link_peer *link);
 void ctl_peer_message(void *arg, struct gw_h2link_peer *link, struct gw_str bytes);
 void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err *why);
-void ctl_peer_push(struct ctl_peer *peer); // sends what it lacks, unless a delta is under way
+void ctl_peer_greet(struct ctl_peer *peer); // a held one: there is a snapshot now
+void ctl_peer_push(struct ctl_peer *peer);  // sends what it lacks, unless a delta is under way
 void ctl_peer_free(struct ctl_peer *peer);
 void ctl_publish_count_init(void);
 void ctl_publish_note_programmed(struct ctl_publish *p);

@@ -155,28 +155,35 @@ void ctl_peer_push(struct ctl_peer *peer) {
 
 // --- messages of the peer ----------------------------------------------------------------------
 
+void ctl_peer_greet(struct ctl_peer *peer) {
+    peer->state = CTL_PEER_LIVE;
+    if (strcmp(peer->root, peer->view->root) == 0) {
+        peer->sent = peer->acked = peer->view->serial;
+        snprintf(peer->sent_root, sizeof(peer->sent_root), "%s", peer->view->root);
+        ctl_publish_note_programmed(peer->publish);
+    } else if (!*peer->root) {
+        push_difference(peer, NULL);
+    } else {
+        peer->state = CTL_PEER_COMPARING;
+        send_message(peer, gw_ir_resync());
+    }
+}
+
 static enum gw_rc on_hello(struct ctl_peer *peer, const json_t *body, struct gw_err *err) {
-    struct gw_str root = gw_json_str(body, "root");
+    const char *root = json_string_value(json_object_get(body, "root"));
     if (peer->state != CTL_PEER_NEW) return gw_err_set(err, GW_ERR_INPUT, 0, "a second hello");
     const char *gateway = json_string_value(json_object_get(body, "gateway"));
     const char *address = json_string_value(json_object_get(body, "address"));
     peer->node = gw_strdup(json_string_value(json_object_get(body, "node")));
     peer->address = gw_strdup(address ? address : "");
     peer->view = ctl_view_of(peer->publish, gateway ? gateway : "");
-    peer->state = CTL_PEER_LIVE;
+    peer->root = gw_strdup(root ? root : "");
+    peer->state = CTL_PEER_HELD;
     gw_metric_add(connected_id, 1);
     GW_INFO("publish", "data plane connected", GW_KS("node", peer->node),
             GW_KS("gw", peer->view->gateway), GW_KS("peer", gw_h2link_peer_address(peer->link)));
-    if (gw_str_eq(root, gw_str_of(peer->view->root))) {
-        peer->sent = peer->acked = peer->view->serial;
-        snprintf(peer->sent_root, sizeof(peer->sent_root), "%s", peer->view->root);
-        ctl_publish_note_programmed(peer->publish);
-    } else if (root.len == 0) {
-        push_difference(peer, NULL);
-    } else {
-        peer->state = CTL_PEER_COMPARING;
-        send_message(peer, gw_ir_resync());
-    }
+    // An empty snapshot would take everything from a data plane that serves.
+    if (peer->publish->has_snapshot) ctl_peer_greet(peer);
     return GW_OK;
 }
 
@@ -219,6 +226,8 @@ static void note_refusals(struct ctl_peer *peer, const json_t *errors) {
 static enum gw_rc on_answer(struct ctl_peer *peer, const struct gw_ir_message *m,
                             struct gw_err *err) {
     if (peer->state == CTL_PEER_NEW) return gw_err_set(err, GW_ERR_INPUT, 0, "no hello came");
+    if (peer->state == CTL_PEER_HELD)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "an answer to nothing");
     // Of an older delta: what counts is the newest. A second answer to that one is news, too, such
     // as a port that became free.
     if (!gw_str_eq(gw_json_str_of(m->body), gw_str_of(peer->sent_root))) return GW_OK;
@@ -277,6 +286,7 @@ void ctl_peer_free(struct ctl_peer *peer) {
     GW_VEC_FINI(&peer->refusals);
     free(peer->node);
     free(peer->address);
+    free(peer->root);
     free(peer);
 }
 

@@ -107,11 +107,17 @@ void ctl_publish_apply(struct ctl_publish *p, const struct ctl_resource_change *
     size_t changed = 0;
     for (size_t i = 0; i < n; i++)
         changed += apply_one(p, &changes[i]);
+    p->has_snapshot = true;
+    if (changed)
+        for (struct ctl_view *v = p->views; v; v = v->next)
+            ctl_view_refresh(p, v, changes, n);
+    for (struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
+        if (peer->state == CTL_PEER_HELD)
+            ctl_peer_greet(peer);
+        else if (peer->view)
+            ctl_peer_push(peer);
+    }
     if (!changed) return;
-    for (struct ctl_view *v = p->views; v; v = v->next)
-        ctl_view_refresh(p, v, changes, n);
-    for (struct ctl_peer *peer = p->peers; peer; peer = peer->next)
-        if (peer->view) ctl_peer_push(peer);
     GW_INFO("publish", "snapshot changed", GW_KI("resources", changed),
             GW_KS("version", ctl_view_of(p, "")->root));
 }

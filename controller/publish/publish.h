@@ -24,8 +24,9 @@ void ctl_publish_free(struct ctl_publish *p);
 uint16_t ctl_publish_port(const struct ctl_publish *p);
 
 // Applies changes (from ctl_translate) to the current snapshot and pushes deltas to connected data
-// planes. Counts push_resources_sent_total. Bodies are validated by gw_ir_validate; one that does
-// not pass is an internal fault: the last good form is kept and logged.
+// planes. Until the first call, with no changes perhaps, they are told nothing. Counts
+// push_resources_sent_total. Bodies are validated by gw_ir_validate; one that does not pass is an
+// internal fault: the last good form is kept and logged.
 void ctl_publish_apply(struct ctl_publish *p, const struct ctl_resource_change *changes, size_t n);
 
 // What the data planes say of a set of resources (sorted names).

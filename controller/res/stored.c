@@ -41,6 +41,7 @@ static void prune_metadata(json_t *meta) {
     json_t *annotations = gw_json_get(meta, "annotations");
     json_object_del(annotations, LAST_APPLIED);
     json_object_del(annotations, LAST_TRIGGER);
+    if (annotations && json_object_size(annotations) == 0) json_object_del(meta, "annotations");
 }
 
 static void drop_unknown(json_t *v, const struct gw_field *f);

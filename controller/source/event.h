@@ -11,6 +11,7 @@ struct ctl_source_event {
     // object ("HTTPRoute default/web").
     const char *file;
     bool ok;
+    bool is_trouble;  // nothing was refused: the source itself cannot be read just now
     const char *text; // ok: "2 added, 1 changed, 0 removed"; else "routes.yaml:12: reason"
     unsigned added, changed, removed; // objects, where ok
 };

@@ -6,8 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void kube_tell(struct ctl_kube_source *s, const char *file, bool ok, const char *text) {
-    struct ctl_source_event e = {.file = file, .ok = ok, .text = text};
+void kube_tell_trouble(struct ctl_kube_source *s, const char *what, const char *text) {
+    struct ctl_source_event e = {.file = what, .is_trouble = true, .text = text};
+    s->o.on_event(s->o.arg, &e);
+}
+
+void kube_tell_good(struct ctl_kube_source *s, const char *what, const char *text) {
+    struct ctl_source_event e = {.file = what, .ok = true, .text = text};
     s->o.on_event(s->o.arg, &e);
 }
 

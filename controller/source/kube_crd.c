@@ -61,6 +61,7 @@ static void on_del(void *arg, json_t *object) {
 
 static void on_live(void *arg) {
     struct ctl_kube_source *s = arg;
+    if (s->crd_problem) kube_tell_good(s, "customresourcedefinitions", "is followed again");
     free(s->crd_problem);
     s->crd_problem = NULL;
 }
@@ -71,7 +72,7 @@ static int64_t on_failed(void *arg, const struct ctl_kube_reply *r) {
     bool is_news = !s->crd_problem;
     free(s->crd_problem);
     s->crd_problem = gw_strdup(r->err.text);
-    if (is_news) kube_tell(s, "customresourcedefinitions", false, r->err.text);
+    if (is_news) kube_tell_trouble(s, "customresourcedefinitions", r->err.text);
     if (s->crd_state == KUBE_CRD_LISTED && !is_closed) return 0;
     if (is_closed || (r->status && s->crds.failures >= FAILURES_MAX)) {
         s->crd_state = KUBE_CRD_CLOSED;

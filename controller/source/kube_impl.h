@@ -118,7 +118,8 @@ void kube_crd_fini(struct ctl_kube_source *s);
 bool kube_crd_has(const struct ctl_kube_source *s, const struct ctl_res_kind *kind);
 
 // kube.c
-void kube_tell(struct ctl_kube_source *s, const char *file, bool ok, const char *text);
+void kube_tell_trouble(struct ctl_kube_source *s, const char *what, const char *text);
+void kube_tell_good(struct ctl_kube_source *s, const char *what, const char *text);
 // Something settled: perhaps it was the last.
 void kube_check_synced(struct ctl_kube_source *s);
 

@@ -22,6 +22,7 @@ static char *path_of(const struct kube_kind *k) {
 
 static void start(struct kube_kind *k, size_t version) {
     k->version = version;
+    if (k->state == KUBE_ABSENT) k->state = KUBE_STARTING;
     kube_follow_start(&k->follow, path_of(k));
 }
 
@@ -32,24 +33,32 @@ static void settle(struct kube_kind *k) {
     kube_check_synced(k->source);
 }
 
-// id: texts of the same trouble differ in details such as times.
-static void set_problem(struct kube_kind *k, enum kube_state state, int id, const char *text) {
-    bool is_news = k->state != state || k->problem_id != id || !k->problem;
+static void note_problem(struct kube_kind *k, enum kube_state state, int id, const char *text) {
     k->state = state;
     k->problem_id = id;
     free(k->problem);
     k->problem = gw_strdup(text);
-    if (is_news) kube_tell(k->source, k->kind->plural, false, text);
 }
 
-static void set_good(struct kube_kind *k, enum kube_state state) {
-    bool is_news = k->problem != NULL;
+// id: texts of the same trouble differ in details such as times.
+static void set_problem(struct kube_kind *k, enum kube_state state, int id, const char *text) {
+    bool is_news = k->state != state || k->problem_id != id || !k->problem;
+    note_problem(k, state, id, text);
+    if (is_news) kube_tell_trouble(k->source, k->kind->plural, text);
+}
+
+static void note_good(struct kube_kind *k, enum kube_state state) {
     k->state = state;
     k->missing_since_ms = 0;
     free(k->problem);
     k->problem = NULL;
+}
+
+static void set_good(struct kube_kind *k, enum kube_state state) {
+    bool is_news = k->problem != NULL;
+    note_good(k, state);
     if (is_news && state == KUBE_SYNCED)
-        kube_tell(k->source, k->kind->plural, true, "is followed again");
+        kube_tell_good(k->source, k->kind->plural, "is followed again");
 }
 
 static void set_absent(struct kube_kind *k) {
@@ -65,7 +74,7 @@ static void on_replace(void *arg, json_t *const *objects, size_t n) {
     k->missed = 0;
     k->has_list = true;
     kube_object_replace(k, objects, n);
-    set_good(k, KUBE_SYNCED);
+    note_good(k, KUBE_SYNCED);
     settle(k);
 }
 
@@ -94,7 +103,11 @@ static int64_t on_missing(struct kube_kind *k) {
     bool has_crd = s->crd_state == KUBE_CRD_LISTED;
     int64_t patience = k->has_list ? CTL_KUBE_GONE_MS : has_crd ? CTL_KUBE_UNSERVED_MS : 0;
     if (now - k->missing_since_ms < patience) {
-        set_problem(k, KUBE_FAILING, 404, "is not served just now (404)");
+        // A CRD that has just come is served a second or two later.
+        if (k->has_list)
+            set_problem(k, KUBE_FAILING, 404, "is not served just now (404)");
+        else
+            note_problem(k, KUBE_STARTING, 404, "is not served yet (404)");
         return 0;
     }
     if (has_crd)

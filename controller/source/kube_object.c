@@ -62,7 +62,8 @@ static void tell_refused(struct kube_kind *k, const struct place *at, const char
     char what[64 + KUBE_KEY_MAX];
     struct gw_str key = at->ns.len ? at->key : at->name;
     snprintf(what, sizeof(what), "%s " GW_STR_FMT, k->kind->name, GW_STR_ARG(key));
-    kube_tell(k->source, what, false, reason);
+    struct ctl_source_event e = {.file = what, .text = reason};
+    k->source->o.on_event(k->source->o.arg, &e);
 }
 
 static void refuse(struct kube_kind *k, const struct place *at, json_t *object,
@@ -96,6 +97,8 @@ static void set_type(const struct kube_kind *k, json_t *object) {
     json_object_set_new_nocheck(object, "kind", json_string_nocheck(k->kind->name));
 }
 
+#define NO_NAME "an object without a proper name is left out"
+
 struct counts {
     unsigned added, changed, removed;
 };
@@ -126,7 +129,7 @@ void kube_object_put(struct kube_kind *k, json_t *object) {
     struct place at;
     struct counts n = {0};
     if (!place_of(k->kind, object, &at)) {
-        kube_tell(k->source, k->kind->plural, false, "an object without a proper name is left out");
+        kube_tell_trouble(k->source, k->kind->plural, NO_NAME);
         return;
     }
     put(k, &at, object, &n);
@@ -175,8 +178,7 @@ void kube_object_replace(struct kube_kind *k, json_t *const *objects, size_t len
     for (size_t i = 0; i < len; i++) {
         struct place at;
         if (!place_of(k->kind, objects[i], &at)) {
-            kube_tell(k->source, k->kind->plural, false,
-                      "an object without a proper name is left out");
+            kube_tell_trouble(k->source, k->kind->plural, NO_NAME);
             continue;
         }
         gw_map_put(&seen, at.key, k);

@@ -69,6 +69,7 @@ static void state_is_private_and_kept(void) {
     CU_ASSERT(gw_secret_reveal(before).len >= 32);
     gw_secret_unref(before);
     gw_secret_unref(after);
+    ctl_publish_apply(s.publish, NULL, 0);
     plane_start(&p, &s, NULL);
     CU_ASSERT(stage_wait(&s, &p.completes, 1));
     plane_stop(&p);
@@ -122,6 +123,31 @@ static void a_new_one_gets_all_and_then_changes(void) {
     CU_ASSERT_EQUAL(json_object_size(p.set), 0);
     CU_ASSERT(has(p.removed, "y"));
     plane_stop(&p);
+    stage_fini(&s);
+}
+
+// A controller that has just started knows nothing yet; a data plane that serves keeps what it has.
+static void nothing_is_told_before_the_first_snapshot(void) {
+    struct stage s;
+    stage_init(&s);
+    struct plane serves = {
+        .root = "0123456789abcdef0123456789abcdef",
+        .have = json_pack("{s:s}", "secret/a/b/old", "0123456789abcdef0123456789abcdef")};
+    struct plane empty = {0};
+    plane_start(&serves, &s, NULL);
+    plane_start(&empty, &s, NULL);
+    CU_ASSERT(stage_wait(&s, &serves.opened, 1));
+    CU_ASSERT(stage_wait(&s, &empty.opened, 1));
+    stage_turn(&s, 100);
+    CU_ASSERT_EQUAL(serves.deltas + serves.resyncs + empty.deltas + empty.resyncs, 0);
+    CU_ASSERT_EQUAL(serves.closed + empty.closed, 0);
+    stage_put(&s, "x", "1");
+    CU_ASSERT(stage_wait(&s, &serves.completes, 1));
+    CU_ASSERT(stage_wait(&s, &empty.completes, 1));
+    CU_ASSERT(has(serves.removed, "old"));
+    CU_ASSERT(has(serves.set, "x") && has(empty.set, "x"));
+    plane_stop(&serves);
+    plane_stop(&empty);
     stage_fini(&s);
 }
 
@@ -472,6 +498,7 @@ static void bad_messages_end_the_connection(void) {
     };
     struct stage s;
     stage_init(&s);
+    ctl_publish_apply(s.publish, NULL, 0);
     for (size_t i = 0; i < GW_ARRAY_LEN(first); i++) {
         struct plane p = {.silent = true};
         struct gw_err err;
@@ -513,6 +540,7 @@ static CU_TestInfo tests[] = {
     {"the state folder is a file", state_folder_is_a_file},
     {"a wrong token gets nothing", a_wrong_token_gets_nothing},
     {"a new one gets all and then changes", a_new_one_gets_all_and_then_changes},
+    {"nothing is told before the first snapshot", nothing_is_told_before_the_first_snapshot},
     {"equal content is no change", equal_content_is_no_change},
     {"an equal root sends nothing", an_equal_root_sends_nothing},
     {"another root sends the difference", another_root_sends_the_difference},

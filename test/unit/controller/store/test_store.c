@@ -89,6 +89,58 @@ static void status_and_noise_are_no_change(void) {
     ctl_store_free(s);
 }
 
+static json_t *stored(const char *rv, const char *more) {
+    char text[512];
+    snprintf(text, sizeof(text),
+             "{\"metadata\": {\"namespace\": \"a\", \"name\": \"b\", \"uid\": \"u\", "
+             "\"resourceVersion\": \"%s\"}, \"spec\": {}%s}",
+             rv, more);
+    json_t *v = json_loads(text, 0, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(v);
+    return v;
+}
+
+static bool put_stored(struct ctl_store *s, const char *rv, const char *more, int64_t generation) {
+    GW_JSON_AUTO v = stored(rv, more);
+    return ctl_store_put(s, ROUTE, v, generation, GW_STR("a"), GW_STR(""));
+}
+
+static void count_status(void *arg, const struct ctl_object *o) {
+    int *n = arg;
+    CU_ASSERT(gw_str_eq(o->name, GW_STR("b")));
+    ++*n;
+}
+
+// reload-03: who writes statuses compares with what is there now.
+static void status_and_version_are_kept_fresh(void) {
+    int calls = 0;
+    struct ctl_store *s = ctl_store_new();
+    ctl_store_on_status(s, count_status, &calls);
+    CU_ASSERT_TRUE(put_stored(s, "1", ", \"status\": {\"x\": 1}", 3));
+    CU_ASSERT_EQUAL(calls, 1);
+    take(s);
+    const struct ctl_object *o = get(s, "a", "b");
+    const json_t *tree = o->json;
+    CU_ASSERT_FALSE(put_stored(s, "2", ", \"status\": {\"x\": 2}", 3));
+    CU_ASSERT_EQUAL(take(s), 0);
+    CU_ASSERT_EQUAL(calls, 2);
+    CU_ASSERT_PTR_EQUAL(get(s, "a", "b"), o);
+    CU_ASSERT_PTR_EQUAL(o->json, tree);
+    CU_ASSERT_EQUAL(gw_json_int(gw_json_get(tree, "status"), "x", 0), 2);
+    CU_ASSERT(
+        gw_str_eq(gw_json_str(gw_json_get(tree, "metadata"), "resourceVersion"), GW_STR("2")));
+    CU_ASSERT_FALSE(put_stored(s, "3", ", \"status\": {\"x\": 2}", 3));
+    CU_ASSERT_EQUAL(calls, 2);
+    CU_ASSERT_FALSE(put_stored(s, "4", "", 3));
+    CU_ASSERT_EQUAL(calls, 3);
+    CU_ASSERT_PTR_NULL(json_object_get(tree, "status"));
+    // The same content at another generation must be observed.
+    CU_ASSERT_TRUE(put_stored(s, "5", "", 5));
+    CU_ASSERT_EQUAL(get(s, "a", "b")->generation, 5);
+    CU_ASSERT_EQUAL(take(s), 1);
+    ctl_store_free(s);
+}
+
 static void labels_are_a_change_without_a_generation(void) {
     struct ctl_store *s = ctl_store_new();
     put(s, "a", "b", "");
@@ -197,6 +249,7 @@ static CU_TestInfo tests[] = {
     {"generation counts content", generation_counts_content},
     {"a given generation is kept", a_given_generation_is_kept},
     {"status and noise are no change", status_and_noise_are_no_change},
+    {"status and version are kept fresh", status_and_version_are_kept_fresh},
     {"labels are a change without a generation", labels_are_a_change_without_a_generation},
     {"age moves and origin does not", age_moves_and_origin_does_not},
     {"lists are sorted by namespace then name", lists_are_sorted_by_namespace_then_name},
