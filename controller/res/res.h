@@ -15,7 +15,8 @@ struct ctl_res_kind {
     const char *plural;     // "httproutes", what tandemctl accepts besides the name
     const char *short_name; // as kubectl's, or NULL
     bool namespaced;
-    // Every API server has it, without a CRD; a newer one may have members that no table here knows.
+    // Every API server has it, without a CRD; a newer one may have members that no table here
+    // knows.
     bool builtin;
     // Every kind's "spec"/"data"/... members besides apiVersion, kind, metadata, status.
     const struct gw_field *fields;
