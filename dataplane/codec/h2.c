@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-// Frames that move nothing: a burst, and how many a second go on for ever.
+// Frames that move nothing: a burst, and how many a second go on for ever. (Frames of unknown types
+// are skipped by nghttp2 at the cost of their bytes.)
 #define IDLE_FRAMES_BURST 400
 #define IDLE_FRAMES_PER_S 100
 // Streams that come to nothing: a page or an agent that is closed cancels all it has open, twice;
@@ -146,19 +147,19 @@ static enum gw_rc end_trailers(struct dp_h2 *h, struct dp_h2_stream *s, bool end
     return dp_h2_head_end_trailers(&h->head, &s->trailers, err);
 }
 
-static void end_section(struct dp_h2 *h, bool ends_stream) {
+static void end_section(struct dp_h2 *h, int32_t id, bool ends_stream) {
     struct dp_h2_stream *s = h->in_section;
     struct gw_err err;
     h->in_section = NULL;
-    if (!s) return;
-    enum gw_rc rc =
-        s->has_head ? end_trailers(h, s, ends_stream, &err) : end_head(h, s, ends_stream, &err);
-    if (rc != GW_OK) {
-        dp_h2_fail(s, NGHTTP2_PROTOCOL_ERROR, &err);
-        return;
+    if (s) {
+        enum gw_rc rc =
+            s->has_head ? end_trailers(h, s, ends_stream, &err) : end_head(h, s, ends_stream, &err);
+        if (rc != GW_OK) dp_h2_fail(s, NGHTTP2_PROTOCOL_ERROR, &err);
+        dp_h2_mark_ready(s);
+    } else {
+        s = stream_of(h, id); // one that is refused, or of no interest any more
     }
-    dp_h2_mark_ready(s);
-    if (ends_stream) dp_h2_on_end(s);
+    if (s && ends_stream) dp_h2_on_end(s);
 }
 
 // --- other frames ------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     (void)session;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
-        end_section(h, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+        end_section(h, frame->hd.stream_id, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
         break;
     case NGHTTP2_DATA:
         s = stream_of(h, frame->hd.stream_id);

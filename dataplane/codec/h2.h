@@ -74,7 +74,7 @@ bool dp_h2_is_over(const struct dp_h2 *h);
 unsigned dp_h2_streams(const struct dp_h2 *h); // not released, or released with bytes to send
 
 // Drain (RFC 9113 6.8): first `dp_h2_drain`, which asks the peer to open no more; a round trip
-// later `dp_h2_goaway`, behind which new streams are ignored. Those that are open go on.
+// later `dp_h2_goaway`; once that is pumped new streams are ignored. Those that are open go on.
 void dp_h2_drain(struct dp_h2 *h);
 void dp_h2_goaway(struct dp_h2 *h, uint32_t code);
 bool dp_h2_peer_is_going(const struct dp_h2 *h); // the peer sent GOAWAY

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a peer may cost: token buckets that refill with time. Frames that move nothing (PING,
-// SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones) and streams that come to nothing
+// SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA) and streams that come to nothing
 // (reset by the peer, or by us because of what it sent) each have one. Time is a parameter.
 #ifndef DP_CODEC_H2_GUARD_H
 #define DP_CODEC_H2_GUARD_H

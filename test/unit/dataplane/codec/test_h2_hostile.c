@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/2 peers that mean harm, frame by frame: each attack has its documented answer, and the other
+// streams and the memory stay as they were.
+#include "test/unit/dataplane/codec/h2_pair.h"
+
+#include <CUnit/CUnit.h>
+#include <stdio.h>
+
+extern CU_SuiteInfo suite_dataplane_codec_h2_hostile;
+
+#define ASK ":method GET\n:scheme http\n:authority a\n:path /\n"
+#define POST ":method POST\n:scheme http\n:authority a\n:path /\n"
+
+// --- helpers -----------------------------------------------------------------------------------
+
+// A server that is told bytes and whose words are kept.
+struct server {
+    struct dp_h2 *h;
+    struct gw_text in, out;
+    int64_t now_ms;
+    enum gw_rc rc;
+    struct gw_err err;
+};
+
+static void begin(struct server *t) {
+    *t = (struct server){.now_ms = H2_NOW};
+    t->h = dp_h2_new(&(struct dp_h2_conf){.role = DP_H2_SERVER}, t->now_ms);
+    h2_hello(&t->in);
+}
+
+static void tell(struct server *t) {
+    if (t->rc == GW_OK) t->rc = h2_feed(t->h, gw_text_str(&t->in), 0, t->now_ms, &t->err);
+    gw_text_reset(&t->in);
+    h2_drain_into(t->h, &t->out);
+}
+
+// Gives every stream that has news back without an answer. Returns how many.
+static unsigned release_all(struct server *t) {
+    unsigned n = 0;
+    for (struct dp_h2_stream *s; (s = dp_h2_ready(t->h)); n++)
+        dp_h2_release(s);
+    h2_drain_into(t->h, &t->out);
+    return n;
+}
+
+static void finish(struct server *t) {
+    release_all(t);
+    dp_h2_free(t->h);
+    gw_text_fini(&t->in);
+    gw_text_fini(&t->out);
+    CU_ASSERT_EQUAL(gw_slab_in_use(), 0);
+}
+
+static int64_t reset_code(const struct server *t, uint32_t id) {
+    return h2_find(gw_text_str(&t->out), NGHTTP2_RST_STREAM, id, 0);
+}
+static int64_t goaway_code(const struct server *t) {
+    return h2_find(gw_text_str(&t->out), NGHTTP2_GOAWAY, 0, 0);
+}
+
+// A second stream works all the same.
+static void is_unharmed(struct server *t, uint32_t id) {
+    h2_headers(&t->in, id, ASK, true);
+    tell(t);
+    CU_ASSERT_EQUAL(t->rc, GW_OK);
+    CU_ASSERT_EQUAL(goaway_code(t), -1);
+    struct dp_h2_stream *s;
+    while ((s = dp_h2_ready(t->h)) && dp_h2_stream_id(s) != id)
+        dp_h2_release(s);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+    CU_ASSERT_PTR_NULL(dp_h2_error(s));
+    dp_h2_release(s);
+}
+
+static void is_sent_away(struct server *t, int64_t code) {
+    CU_ASSERT_NOT_EQUAL(t->rc, GW_OK);
+    CU_ASSERT_EQUAL(goaway_code(t), code);
+    struct gw_err err;
+    CU_ASSERT_NOT_EQUAL(h2_feed(t->h, GW_STR("x"), 0, t->now_ms, &err), GW_OK);
+}
+
+// --- messages ----------------------------------------------------------------------------------
+
+static void malformed_requests_cost_their_stream(void) {
+    static const char *const heads[] = {
+        "",
+        ":method GET\n:scheme http\n:path /\n",
+        ASK "Upper 1\n",
+        ASK "connection close\n",
+        ASK "x a\rb\n",
+        ASK "host b\n",
+        ":method GET\n:scheme http\n:authority a\n:path /#x\n",
+        ASK "transfer-encoding chunked\n",
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(heads); i++) {
+        struct server t;
+        begin(&t);
+        h2_headers(&t.in, 1, heads[i], true);
+        tell(&t);
+        CU_ASSERT_EQUAL(t.rc, GW_OK);
+        CU_ASSERT_EQUAL(reset_code(&t, 1), NGHTTP2_PROTOCOL_ERROR);
+        struct dp_h2_stream *s = dp_h2_ready(t.h); // for the log
+        CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(dp_h2_error(s));
+        CU_ASSERT_EQUAL(dp_h2_error(s)->code, 400);
+        dp_h2_release(s);
+        is_unharmed(&t, 3);
+        finish(&t);
+    }
+}
+
+struct body_case {
+    const char *head, *data[2]; // NULL: no more
+    bool ends;
+    const char *trailers;
+    bool trailers_end;
+    const char *why; // NULL: fine
+};
+
+static void lengths_must_add_up(void) {
+    static const struct body_case cases[] = {
+        {POST "content-length 4\n", {"abcde"}, false, NULL, false, "more DATA"},
+        {POST "content-length 4\n", {"ab", "cde"}, false, NULL, false, "more DATA"},
+        {POST "content-length 4\n", {"abc"}, true, NULL, false, "less DATA"},
+        {POST "content-length 4\n", {"abc"}, false, "x 1\n", true, "less DATA"},
+        {POST "content-length 0\n", {"a"}, true, NULL, false, "more DATA"},
+        {POST, {"abc"}, false, "x 1\n", false, "do not end the stream"},
+        {POST, {"abc"}, false, ":path /\n", true, "a pseudo-header"},
+        {POST "content-length 4\n", {"ab", "cd"}, true, NULL, false, NULL},
+        {POST "content-length 4\n", {"abcd"}, false, "x 1\n", true, NULL},
+        {POST, {"abcd"}, true, NULL, false, NULL},
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        const struct body_case *c = &cases[i];
+        struct server t;
+        begin(&t);
+        h2_headers(&t.in, 1, c->head, false);
+        for (int d = 0; d < 2 && c->data[d]; d++)
+            h2_data(&t.in, 1, c->data[d], c->ends && (d == 1 || !c->data[1]));
+        if (c->trailers) h2_headers(&t.in, 1, c->trailers, c->trailers_end);
+        tell(&t);
+        CU_ASSERT_EQUAL(reset_code(&t, 1), c->why ? NGHTTP2_PROTOCOL_ERROR : -1);
+        struct dp_h2_stream *s = dp_h2_ready(t.h);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+        const struct gw_err *err = dp_h2_error(s);
+        CU_ASSERT_EQUAL(err != NULL, c->why != NULL);
+        if (err && c->why) CU_ASSERT_PTR_NOT_NULL(strstr(err->text, c->why));
+        dp_h2_release(s);
+        is_unharmed(&t, 3);
+        finish(&t);
+    }
+}
+
+// Too large but well-formed: told so, on a stream that is not reset before.
+static void large_heads_are_answered(void) {
+    struct server t;
+    struct gw_text lines = {0}, section = {0};
+    begin(&t);
+    gw_text_adds(&lines, ASK);
+    for (int i = 0; i < 129; i++)
+        gw_text_adds(&lines, "x 1\n");
+    h2_headers(&t.in, 1, lines.ptr, true);
+    tell(&t);
+    struct dp_h2_stream *s = dp_h2_ready(t.h);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(dp_h2_error(s));
+    CU_ASSERT_EQUAL(dp_h2_error(s)->code, 431);
+    struct dp_head answer = {.status = 431, .content_length = 0};
+    dp_h2_send_head(s, &answer);
+    dp_h2_send_end(s, NULL);
+    dp_h2_release(s);
+    h2_drain_into(t.h, &t.out);
+    CU_ASSERT_NOT_EQUAL(h2_find(gw_text_str(&t.out), NGHTTP2_HEADERS, 1, 0), -1);
+    CU_ASSERT_EQUAL(reset_code(&t, 1), -1);
+    is_unharmed(&t, 3);
+    gw_text_fini(&lines);
+    gw_text_fini(&section);
+    finish(&t);
+}
+
+// --- answers of an upstream --------------------------------------------------------------------
+
+static void malformed_answers_are_errors(void) {
+    static const struct body_case cases[] = {
+        {":status 101\n", {NULL}, false, NULL, false, "status 101"},
+        {":status 200\nconnection x\n", {NULL}, false, NULL, false, "connection-specific"},
+        {":status 200\ncontent-length 4\n", {"abc"}, true, NULL, false, "less DATA"},
+        {":status 200\ncontent-length 4\n", {"abcde"}, false, NULL, false, "more DATA"},
+        {":status 204\n", {"a"}, true, NULL, false, "more DATA"},
+        {":status 304\n", {"a"}, true, NULL, false, "more DATA"},
+        {":status 100\n", {"a"}, true, NULL, false, "DATA before the head"},
+        {":status 200\n", {"a"}, false, ":status 200\n", true, "a pseudo-header"},
+        {":status 200\n", {"a"}, false, "grpc-status 0\n", false, "do not end"},
+        {":status 200\n", {"a"}, false, "grpc-status 0\n", true, NULL},
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        const struct body_case *c = &cases[i];
+        struct gw_arena arena = {0};
+        struct gw_text in = {0}, out = {0}, said = {0};
+        struct gw_err err = {0};
+        struct dp_h2_stream *s;
+        bool in_data = false;
+        struct dp_head ask = {.method_text = GW_STR("GET"),
+                              .target = GW_STR("/"),
+                              .authority = GW_STR("a"),
+                              .content_length = -1};
+        struct dp_h2 *h = dp_h2_new(&(struct dp_h2_conf){.role = DP_H2_CLIENT}, H2_NOW);
+        CU_ASSERT_EQUAL_FATAL(dp_h2_open(h, &ask, &arena, &s, &err), GW_OK);
+        dp_h2_send_end(s, NULL);
+        h2_drain_into(h, &out);
+        h2_frame(&in, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+        h2_headers(&in, 1, c->head, false);
+        if (c->data[0]) h2_data(&in, 1, c->data[0], c->ends);
+        if (c->trailers) h2_headers(&in, 1, c->trailers, c->trailers_end);
+        CU_ASSERT_EQUAL(h2_feed(h, gw_text_str(&in), 0, H2_NOW, &err), GW_OK);
+        CU_ASSERT_PTR_EQUAL(dp_h2_ready(h), s);
+        h2_say(s, &said, &in_data);
+        CU_ASSERT_EQUAL(strstr(said.ptr, "end\n") == NULL, c->why != NULL);
+        if (c->why && !strstr(said.ptr, c->why)) {
+            CU_FAIL("not refused in that way");
+            printf("\n%s: wanted %s, got %s\n", c->head, c->why, said.ptr);
+        }
+        dp_h2_release(s);
+        dp_h2_free(h);
+        gw_arena_fini(&arena);
+        gw_text_fini(&in);
+        gw_text_fini(&out);
+        gw_text_fini(&said);
+    }
+}
+
+static void a_flood_of_interim_answers(void) {
+    struct gw_arena arena = {0};
+    struct gw_text in = {0};
+    struct gw_err err;
+    struct dp_h2_stream *s;
+    struct dp_head ask = {.method_text = GW_STR("GET"),
+                          .target = GW_STR("/"),
+                          .authority = GW_STR("a"),
+                          .content_length = -1};
+    struct dp_h2 *h = dp_h2_new(&(struct dp_h2_conf){.role = DP_H2_CLIENT}, H2_NOW);
+    CU_ASSERT_EQUAL_FATAL(dp_h2_open(h, &ask, &arena, &s, &err), GW_OK);
+    struct gw_buf out = {0};
+    dp_h2_pump(h, &out, SIZE_MAX);
+    gw_buf_fini(&out);
+    h2_frame(&in, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    for (int i = 0; i < DP_H1_INTERIM_MAX + 1; i++)
+        h2_headers(&in, 1, ":status 103\n", false);
+    CU_ASSERT_EQUAL(h2_feed(h, gw_text_str(&in), 0, H2_NOW, &err), GW_OK);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(dp_h2_error(s));
+    CU_ASSERT_PTR_NOT_NULL(strstr(dp_h2_error(s)->text, "interim"));
+    dp_h2_release(s);
+    dp_h2_free(h);
+    gw_arena_fini(&arena);
+    gw_text_fini(&in);
+}
+
+// --- floods ------------------------------------------------------------------------------------
+
+// CVE-2023-44487: opened and reset at once, for ever.
+static void rapid_reset(void) {
+    struct server t;
+    begin(&t);
+    uint32_t id = 1;
+    for (int i = 0; i < 1000 && t.rc == GW_OK; i++, id += 2) {
+        h2_headers(&t.in, id, ASK, true);
+        h2_frame_u32(&t.in, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
+        tell(&t);
+        CU_ASSERT_EQUAL(release_all(&t), 0); // nobody hears of them
+        CU_ASSERT_EQUAL(dp_h2_streams(t.h), 0);
+    }
+    CU_ASSERT_TRUE(id < 2 * 300);
+    is_sent_away(&t, NGHTTP2_ENHANCE_YOUR_CALM);
+    finish(&t);
+}
+
+// At a rate that people and agents have it goes on for ever.
+static void slow_resets_are_fine(void) {
+    struct server t;
+    begin(&t);
+    for (uint32_t id = 1; id < 4000; id += 2, t.now_ms += 50) {
+        h2_headers(&t.in, id, ASK, true);
+        h2_frame_u32(&t.in, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
+        tell(&t);
+        gw_text_reset(&t.out);
+    }
+    CU_ASSERT_EQUAL(t.rc, GW_OK);
+    finish(&t);
+}
+
+// CVE-2025-8671: the peer has the server do the resetting.
+static void made_you_reset(void) {
+    for (int how = 0; how < 3; how++) {
+        struct server t;
+        begin(&t);
+        uint32_t id = 1;
+        for (int i = 0; i < 1000 && t.rc == GW_OK; i++, id += 2) {
+            h2_headers(&t.in, id, how == 0 ? ASK "Bad 1\n" : POST "content-length 1\n", false);
+            if (how == 1) h2_frame_u32(&t.in, NGHTTP2_WINDOW_UPDATE, id, 0x7fffffff);
+            if (how == 2) h2_data(&t.in, id, "xx", false);
+            tell(&t);
+            release_all(&t);
+        }
+        CU_ASSERT_TRUE(id < 2 * 300);
+        is_sent_away(&t, NGHTTP2_ENHANCE_YOUR_CALM);
+        finish(&t);
+    }
+}
+
+enum {
+    FLOOD_PING,
+    FLOOD_SETTINGS,
+    FLOOD_PRIORITY,
+    FLOOD_WINDOW,
+    FLOOD_DATA,
+    FLOOD_PADDED,
+    FLOOD_RST,
+    FLOODS
+};
+
+static void flood_frame(struct gw_text *in, int kind) {
+    switch (kind) {
+    case FLOOD_PING:
+        h2_frame(in, NGHTTP2_PING, 0, 0, "12345678", 8);
+        break;
+    case FLOOD_SETTINGS:
+        h2_frame(in, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+        break;
+    case FLOOD_PRIORITY:
+        h2_frame(in, NGHTTP2_PRIORITY, 0, 7, "\0\0\0\0\1", 5);
+        break;
+    case FLOOD_WINDOW:
+        h2_frame_u32(in, NGHTTP2_WINDOW_UPDATE, 0, 1);
+        break;
+    case FLOOD_DATA:
+        h2_frame(in, NGHTTP2_DATA, 0, 1, NULL, 0);
+        break;
+    case FLOOD_PADDED:
+        h2_frame(in, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, "\3\0\0\0", 4);
+        break;
+    default:
+        h2_frame_u32(in, NGHTTP2_RST_STREAM, 3, NGHTTP2_CANCEL);
+        break;
+    }
+}
+
+static void floods_are_sent_away(void) {
+    for (int kind = 0; kind < FLOODS; kind++) {
+        struct server t;
+        int n = 0;
+        begin(&t);
+        h2_headers(&t.in, 1, POST, false);
+        h2_headers(&t.in, 3, ASK, true);
+        h2_frame_u32(&t.in, NGHTTP2_RST_STREAM, 3, NGHTTP2_CANCEL);
+        tell(&t);
+        for (; n < 5000 && t.rc == GW_OK; n++) {
+            flood_frame(&t.in, kind);
+            tell(&t);
+        }
+        if (n > 500) printf("\nflood %d: %d frames\n", kind, n);
+        CU_ASSERT_TRUE(n > 100 && n < 500);
+        is_sent_away(&t, NGHTTP2_ENHANCE_YOUR_CALM);
+        finish(&t);
+    }
+}
+
+// All in one read, before anything could be answered.
+static void a_flood_in_one_read(void) {
+    for (int kind = 0; kind < FLOODS; kind++) {
+        struct server t;
+        begin(&t);
+        h2_headers(&t.in, 1, POST, false);
+        h2_headers(&t.in, 3, ASK, true);
+        h2_frame_u32(&t.in, NGHTTP2_RST_STREAM, 3, NGHTTP2_CANCEL);
+        for (int n = 0; n < 1000; n++)
+            flood_frame(&t.in, kind);
+        tell(&t);
+        is_sent_away(&t, NGHTTP2_ENHANCE_YOUR_CALM);
+        finish(&t);
+    }
+}
+
+// A reader that credits every frame it gets is no flood.
+static void readers_may_credit_what_they_read(void) {
+    struct server t;
+    begin(&t);
+    h2_headers(&t.in, 1, ASK, true);
+    tell(&t);
+    struct dp_h2_stream *s = dp_h2_ready(t.h);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+    struct dp_head answer = {.status = 200, .content_length = -1};
+    dp_h2_send_head(s, &answer);
+    for (int i = 0; i < 5000 && t.rc == GW_OK; i++) {
+        struct gw_buf b = {0};
+        gw_buf_push_copy(&b, "event", 5);
+        dp_h2_send_data(s, &b);
+        h2_frame_u32(&t.in, NGHTTP2_WINDOW_UPDATE, 0, 5);
+        h2_frame_u32(&t.in, NGHTTP2_WINDOW_UPDATE, 1, 5);
+        tell(&t);
+        gw_text_reset(&t.out);
+    }
+    CU_ASSERT_EQUAL(t.rc, GW_OK);
+    dp_h2_release(s);
+    finish(&t);
+}
+
+static void continuation_flood(void) {
+    struct server t;
+    struct gw_text section = {0};
+    begin(&t);
+    h2_section(&section, ASK);
+    h2_frame(&t.in, NGHTTP2_HEADERS, 0, 1, section.ptr, section.len);
+    gw_text_reset(&section);
+    h2_section(&section, "x 1\n");
+    for (int i = 0; i < 20; i++)
+        h2_frame(&t.in, NGHTTP2_CONTINUATION, 0, 1, section.ptr, section.len);
+    tell(&t);
+    CU_ASSERT_NOT_EQUAL(t.rc, GW_OK);
+    CU_ASSERT_TRUE(dp_h2_is_over(t.h));
+    gw_text_fini(&section);
+    finish(&t);
+}
+
+// One entry of 4,000 bytes in the table, then a byte for each use of it.
+static void hpack_bomb(void) {
+    struct server t;
+    struct gw_text section = {0};
+    char value[4001] = {0};
+    begin(&t);
+    memset(value, 'v', sizeof(value) - 1);
+    const uint8_t name[] = {0x40, 1, 'x', 127, ((4000 - 127) & 127) | 128, (4000 - 127) >> 7};
+    gw_text_add(&section, name, sizeof(name));
+    gw_text_add(&section, value, 4000);
+    for (int i = 0; i < 10000; i++)
+        gw_text_add(&section, "\xbe", 1);
+    h2_frame(&t.in, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+             section.ptr, section.len);
+    tell(&t);
+    is_sent_away(&t, NGHTTP2_ENHANCE_YOUR_CALM);
+    gw_text_fini(&section);
+    finish(&t);
+}
+
+// --- streams and windows -----------------------------------------------------------------------
+
+static void streams_beyond_the_limit(void) {
+    struct server t;
+    begin(&t);
+    t.in.len -= 9; // SETTINGS of ours not acknowledged yet: the peer cannot know
+    for (uint32_t i = 0; i < DP_H2_STREAMS_MAX + 5; i++)
+        h2_headers(&t.in, 2 * i + 1, POST, false);
+    tell(&t);
+    CU_ASSERT_EQUAL(t.rc, GW_OK);
+    CU_ASSERT_EQUAL(dp_h2_streams(t.h), DP_H2_STREAMS_MAX);
+    CU_ASSERT_EQUAL(reset_code(&t, 2 * DP_H2_STREAMS_MAX - 1), -1);
+    CU_ASSERT_EQUAL(reset_code(&t, 2 * DP_H2_STREAMS_MAX + 1), NGHTTP2_REFUSED_STREAM);
+    CU_ASSERT_EQUAL(release_all(&t), DP_H2_STREAMS_MAX);
+    finish(&t);
+}
+
+static void windows_of_zero_and_too_much(void) {
+    struct server t;
+    begin(&t);
+    h2_headers(&t.in, 1, ASK, true);
+    h2_frame_u32(&t.in, NGHTTP2_WINDOW_UPDATE, 1, 0);
+    tell(&t);
+    CU_ASSERT_TRUE(reset_code(&t, 1) == NGHTTP2_PROTOCOL_ERROR || goaway_code(&t) != -1);
+    finish(&t);
+    begin(&t);
+    h2_frame_u32(&t.in, NGHTTP2_WINDOW_UPDATE, 0, 0x7fffffff);
+    tell(&t);
+    CU_ASSERT_EQUAL(goaway_code(&t), NGHTTP2_FLOW_CONTROL_ERROR);
+    finish(&t);
+}
+
+static void more_than_the_window(void) {
+    struct server t;
+    char block[16384] = {0};
+    begin(&t);
+    h2_headers(&t.in, 1, POST, false);
+    for (int i = 0; i < 20; i++)
+        h2_frame(&t.in, NGHTTP2_DATA, 0, 1, block, sizeof(block));
+    tell(&t);
+    CU_ASSERT_TRUE(reset_code(&t, 1) == NGHTTP2_FLOW_CONTROL_ERROR || goaway_code(&t) != -1);
+    finish(&t);
+}
+
+// Many small pieces that wait pin little more than themselves.
+static void small_pieces_pin_little(void) {
+    struct server t;
+    begin(&t);
+    h2_headers(&t.in, 1, POST, false);
+    tell(&t);
+    for (int i = 0; i < 2000; i++) { // each in a read of its own
+        h2_data(&t.in, 1, "0123456789", false);
+        tell(&t);
+    }
+    CU_ASSERT_TRUE(gw_slab_in_use() <= 5);
+    finish(&t);
+}
+
+static void settings_are_acknowledged_in_time(void) {
+    struct server t;
+    begin(&t);
+    t.in.len -= 9;
+    tell(&t);
+    t.now_ms += DP_H2_SETTINGS_MS - 1;
+    CU_ASSERT_EQUAL(dp_h2_tick(t.h, t.now_ms, &t.err), GW_OK);
+    t.now_ms++;
+    t.rc = dp_h2_tick(t.h, t.now_ms, &t.err);
+    h2_drain_into(t.h, &t.out);
+    is_sent_away(&t, NGHTTP2_SETTINGS_TIMEOUT);
+    finish(&t);
+}
+
+static void no_preface(void) {
+    struct server t;
+    begin(&t);
+    gw_text_reset(&t.in);
+    gw_text_adds(&t.in, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    tell(&t);
+    CU_ASSERT_NOT_EQUAL(t.rc, GW_OK);
+    CU_ASSERT_TRUE(dp_h2_is_over(t.h));
+    finish(&t);
+}
+
+static void new_streams_after_goaway_are_nobodys(void) {
+    struct server t;
+    begin(&t);
+    h2_headers(&t.in, 1, ASK, true);
+    tell(&t);
+    dp_h2_goaway(t.h, DP_H2_NO_ERROR);
+    h2_drain_into(t.h, &t.out);
+    h2_headers(&t.in, 3, ASK, true);
+    tell(&t);
+    struct dp_h2_stream *s = dp_h2_ready(t.h);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+    CU_ASSERT_EQUAL(dp_h2_stream_id(s), 1);
+    CU_ASSERT_PTR_NULL(dp_h2_ready(t.h));
+    dp_h2_release(s);
+    finish(&t);
+}
+
+static CU_TestInfo tests[] = {
+    {"malformed requests cost their stream", malformed_requests_cost_their_stream},
+    {"lengths must add up", lengths_must_add_up},
+    {"large heads are answered", large_heads_are_answered},
+    {"malformed answers are errors", malformed_answers_are_errors},
+    {"a flood of interim answers", a_flood_of_interim_answers},
+    {"rapid reset", rapid_reset},
+    {"slow resets are fine", slow_resets_are_fine},
+    {"made you reset", made_you_reset},
+    {"floods are sent away", floods_are_sent_away},
+    {"a flood in one read", a_flood_in_one_read},
+    {"readers may credit what they read", readers_may_credit_what_they_read},
+    {"CONTINUATION flood", continuation_flood},
+    {"HPACK bomb", hpack_bomb},
+    {"streams beyond the limit", streams_beyond_the_limit},
+    {"windows of zero and too much", windows_of_zero_and_too_much},
+    {"more than the window", more_than_the_window},
+    {"small pieces pin little", small_pieces_pin_little},
+    {"settings are acknowledged in time", settings_are_acknowledged_in_time},
+    {"no preface", no_preface},
+    {"new streams after GOAWAY are nobody's", new_streams_after_goaway_are_nobodys},
+    CU_TEST_INFO_NULL,
+};
+CU_SuiteInfo suite_dataplane_codec_h2_hostile = {"h2_hostile", NULL, NULL, NULL, NULL, tests};
