@@ -95,7 +95,7 @@ static void feed(struct run *f, struct gw_str bytes, size_t step, bool is_server
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 1) return 0;
     bool is_server = !(data[0] & 1);
-    size_t step = data[0] & 2 ? 1 + (data[0] >> 2) : SIZE_MAX;
+    size_t step = data[0] & 2 ? 1 + (size_t)(data[0] >> 2) : SIZE_MAX;
     struct run f = {.answers_head = !is_server && data[0] & 0x80,
                     .answer = {.status = 200, .content_length = -1}};
     gw_arena_init(&f.arena, NULL, 0, H1_ARENA_BYTES_MAX);
