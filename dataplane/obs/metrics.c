@@ -93,6 +93,12 @@ const struct gw_metric_family dp_metric_first_token = {
     .unit = MICROSECONDS,
     .buckets = token_buckets_us,
 };
+const struct gw_metric_family dp_metric_mirrors = {
+    .name = "tandem_mirrors_total",
+    .help = "Copies of requests for other backends, by how they ended.",
+    .type = GW_METRIC_COUNTER,
+    .labels = {"outcome"},
+};
 const struct gw_metric_family dp_metric_snapshot_info = {
     .name = "tandem_snapshot_info",
     .help = "1 for the snapshot version that serves.",

@@ -21,6 +21,8 @@ extern const struct gw_metric_family
     dp_metric_llm_requests,      // tandem_llm_requests_total {model, backend,
                                  // outcome=ok|error|cut|cancelled}
     dp_metric_first_token,       // tandem_first_token_seconds {model}, histogram, observed in us
+    dp_metric_mirrors,           // tandem_mirrors_total {outcome=answered|failed|slow|incomplete|
+                                 // limit}
     dp_metric_snapshot_info,     // tandem_snapshot_info {version} 1
     dp_metric_snapshots,         // tandem_snapshots_total {result=applied|refused}
     dp_metric_log_dropped,       // tandem_access_log_dropped_total

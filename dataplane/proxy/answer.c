@@ -37,7 +37,7 @@ void dp_answer_refuse(struct dp_req *r) {
         r->local_type = "application/problem+json";
     }
     struct gw_str labels[] = {gw_str_of(r->code)};
-    gw_metric_add(gw_metric_series(&dp_metric_refused, labels), 1);
+    if (!r->is_copy) gw_metric_add(gw_metric_series(&dp_metric_refused, labels), 1);
     r->stage = DP_STAGE_LOCAL;
 }
 

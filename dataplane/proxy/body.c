@@ -2,6 +2,7 @@
 // The request's body on its way: gathered for a step that reads it whole, forwarded to the
 // upstream, or dropped where nobody takes it any more. Runs on events; the first part, which came
 // with the head, may run on the request's fiber.
+#include "dataplane/proxy/mirror.h"
 #include "dataplane/proxy/req.h"
 
 // One decoder event from the front of a queue. For DATA, *ret_owner is a new reference of the slab
@@ -58,6 +59,7 @@ static void flush_upstream(struct dp_req *r) {
 
 static void body_ended(struct dp_req *r, const struct dp_fields *trailers) {
     r->body_done = true;
+    dp_mirror_end(r);
     if (r->body_mode == DP_BODY_FORWARD) r->up->push_end(r, trailers);
 }
 
@@ -83,6 +85,7 @@ static enum gw_rc take(struct dp_req *r, struct gw_buf *data) {
         if (ev.type == DP_EV_TRAILERS) trailers = ev.trailers;
         if (ev.type == DP_EV_DATA) {
             r->body_bytes += ev.data.len;
+            dp_mirror_data(r, owner, ev.data);
             if (r->body_mode == DP_BODY_FORWARD)
                 gw_buf_push(data, owner, ev.data.ptr, ev.data.len);
             else if (r->body_mode == DP_BODY_GATHER)

@@ -2,6 +2,7 @@
 // Steps "settle" and "log", and the end of a request's memory. Every request passes here exactly
 // once, whatever became of it.
 #include "dataplane/obs/metrics.h"
+#include "dataplane/proxy/mirror.h"
 #include "dataplane/proxy/req.h"
 #include "dataplane/upstream/balance.h"
 
@@ -21,6 +22,7 @@ struct dp_req *dp_req_new(struct dp_client *c, const struct dp_down_ops *down) {
     memset(r, 0, offsetof(struct dp_req, inline_mem));
     r->client = c;
     r->down = down;
+    r->steps = dp_steps;
     r->worker = w;
     r->conf = dp_worker_conf_ref(w->conf);
     gw_arena_init(&r->arena, r->inline_mem, sizeof(r->inline_mem), DP_REQ_ARENA_BYTES_MAX);
@@ -125,8 +127,11 @@ void dp_req_finish(struct dp_req *r, bool keep) {
     if (r->llm && r->backend)
         dp_llm_call_settle(r->llm, r->backend, r->status, r->first_token_us,
                            r->err.rc == GW_CANCELLED);
-    count(r, duration_us);
-    log_request(r, duration_us);
+    if (!r->is_copy) {
+        count(r, duration_us);
+        log_request(r, duration_us);
+    }
+    dp_mirror_leave(r);
     dp_upstream_drop(r);
     r->down->over(r, keep);
 }

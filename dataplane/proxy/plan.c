@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Step "plan": which backend a request goes to. For a rule of Services that is one turn of the
 // weights; a model request's body is read first, because its model decides.
+#include "dataplane/proxy/mirror.h"
 #include "dataplane/proxy/req.h"
 
 static enum gw_rc pick_service(struct dp_req *r) {
@@ -24,7 +25,9 @@ static enum gw_rc pick_service(struct dp_req *r) {
                            GW_STR_ARG(b->invalid));
     r->rule_backend = b;
     r->backend = b->backend;
-    return dp_filter_request(r, &b->filters);
+    GW_TRY(dp_filter_request(r, &b->filters));
+    if (r->stage == DP_STAGE_DECIDE) dp_mirror_begin(r, &b->filters);
+    return GW_OK;
 }
 
 // The body is wanted whole: 413 before a byte of it is read, where its length says so already.

@@ -51,6 +51,9 @@ struct dp_req {
     void *stream; // down's own
     struct dp_worker *worker;
     struct dp_req *next_free;
+    const struct dp_step *steps;
+    bool is_copy;              // a mirror: neither logged nor counted
+    struct dp_mirror *mirrors; // list of its copies that are under way
     struct dp_worker_conf *conf;
     struct gw_arena arena;
     enum dp_stage stage;
@@ -119,7 +122,7 @@ struct dp_step {
     const char *name;
     dp_step_fn run;
 };
-extern const struct dp_step dp_steps[]; // ends with name NULL
+extern const struct dp_step dp_steps[]; // of a client's request; ends with name NULL
 void dp_req_begin(struct dp_req *r);    // starts the fiber; r may be gone afterwards
 // Marks what happened and resumes the fiber where it waits for that; r may be gone afterwards.
 void dp_req_wake(struct dp_req *r, unsigned wake);

@@ -2,13 +2,20 @@
 // The life of a request, as one table. accept and decode happen in client_h1.c before it, on
 // events; the steps below run as straight-line code on a fiber; then the fiber is given back and
 // the answer streams by events (respond.c); settle and log run once, in finish.c.
+#include "dataplane/proxy/mirror.h"
 #include "dataplane/proxy/req.h"
 
 #include <stdio.h>
 
+static enum gw_rc mirror(struct dp_req *r) {
+    dp_mirror_begin(r, &r->rule->filters);
+    return GW_OK;
+}
+
 const struct dp_step dp_steps[] = {
     {"route", dp_step_route},   // listener and rule, by port, host, path, headers, query, method
     {"filter", dp_step_filter}, // the rule's request filters
+    {"mirror", mirror},         // copies for other backends begin
     {"plan", dp_step_plan},     // tier 2: reads the body of a model request, picks its backend
     {"upstream", dp_step_upstream}, // attempts: endpoint, connection, send, wait for a head
     {"respond", dp_step_respond},   // response filters, framing, the head for the client
@@ -30,7 +37,7 @@ enum gw_rc dp_req_fail(struct dp_req *r, enum gw_rc rc, int status, const char *
 static void decide(void *arg) {
     struct dp_req *r = arg;
     enum gw_rc rc = GW_OK;
-    for (const struct dp_step *s = dp_steps; s->name && rc == GW_OK; s++) {
+    for (const struct dp_step *s = r->steps; s->name && rc == GW_OK; s++) {
         if (r->stage != DP_STAGE_DECIDE) break; // a step has an answer of ours ready
         rc = s->run(r);
     }

@@ -2,6 +2,7 @@
 // See worker.h: set-up, accepting, config swap and drain of one worker.
 #include "dataplane/net/listener.h"
 #include "dataplane/obs/metrics.h"
+#include "dataplane/proxy/mirror.h"
 #include "dataplane/proxy/req.h"
 
 #include <stdlib.h>
@@ -124,7 +125,8 @@ static void on_drain(struct gw_timer *t) {
         else if (!w->listens)
             c->ops->drain(c, fresh_too ? DP_DRAIN_FRESH : DP_DRAIN_IDLE);
     }
-    if (!w->clients && !w->listens)
+    if (over) dp_mirror_cancel_all(w);
+    if (!w->clients && !w->listens && !w->mirrors)
         gw_loop_stop(w->loop);
     else
         gw_timer_set(w->loop, t, DRAIN_POLL_MS);
@@ -174,7 +176,7 @@ void dp_worker_run(struct dp_worker *w) {
 }
 
 void dp_worker_fini(struct dp_worker *w) {
-    GW_ASSERT(!w->clients && !w->listens);
+    GW_ASSERT(!w->clients && !w->listens && !w->mirrors);
     gw_timer_cancel(w->loop, &w->tick);
     gw_timer_cancel(w->loop, &w->drain_timer);
     dp_upstream_fini(&w->upstream);

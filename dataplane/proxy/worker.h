@@ -54,6 +54,8 @@ struct dp_worker {
     struct dp_listen *listens;
     struct dp_client *clients; // list
     unsigned clients_n;
+    struct dp_mirror *mirrors; // list
+    unsigned mirrors_n;
     struct dp_req *free_reqs;
     unsigned free_reqs_n;
     bool draining;
