@@ -45,6 +45,7 @@ void tr_node_free(struct ctl_translator *t, struct tr_node *n) {
     tr_forget(t, n);
     tr_release(t, &n->holds);
     tr_report_free(n->report);
+    if (n->type == TR_TLS) tr_tls_fini(GW_CONTAINER_OF(n, struct tr_tls, node));
     if (n->type == TR_GATEWAY) tr_gateway_fini(GW_CONTAINER_OF(n, struct tr_gateway, node));
     if (n->type == TR_LLM) tr_llm_fini(GW_CONTAINER_OF(n, struct tr_llm, node));
     GW_VEC_FINI(&n->targets);

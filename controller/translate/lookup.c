@@ -76,12 +76,12 @@ struct gw_str *tr_slices_of(const struct ctl_translator *t, struct gw_str ns, st
 
 // --- permissions -------------------------------------------------------------------------------
 
-static bool grant_is_from(const json_t *grant, struct gw_str from_ns) {
+static bool grant_is_from(const json_t *grant, struct gw_str kind, struct gw_str from_ns) {
     const json_t *list = gw_json_path(grant, "spec.from");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *f = json_array_get(list, i);
         if (gw_str_eq(gw_json_str(f, "group"), GW_STR(TR_GROUP)) &&
-            gw_str_eq(gw_json_str(f, "kind"), GW_STR("HTTPRoute")) &&
+            gw_str_eq(gw_json_str(f, "kind"), kind) &&
             gw_str_eq(gw_json_str(f, "namespace"), from_ns))
             return true;
     }
@@ -101,15 +101,16 @@ static bool grant_is_to(const json_t *grant, struct gw_str group, struct gw_str 
     return false;
 }
 
-bool tr_is_granted(const struct ctl_translator *t, struct gw_str from_ns, struct gw_str to_group,
-                   struct gw_str to_kind, struct gw_str to_ns, struct gw_str to_name) {
+bool tr_is_granted(const struct ctl_translator *t, struct gw_str from_kind, struct gw_str from_ns,
+                   struct gw_str to_group, struct gw_str to_kind, struct gw_str to_ns,
+                   struct gw_str to_name) {
     const struct gw_map *set = gw_map_get(&t->grants_of, to_ns);
     size_t it = 0;
     struct gw_str name;
     void *any;
     while (set && gw_map_next(set, &it, &name, &any)) {
         const struct ctl_object *g = ctl_store_get(t->store, &ctl_res_reference_grant, to_ns, name);
-        if (g && grant_is_from(g->json, from_ns) &&
+        if (g && grant_is_from(g->json, from_kind, from_ns) &&
             grant_is_to(g->json, to_group, to_kind, to_name))
             return true;
     }

@@ -143,7 +143,8 @@ static json_t *resolve(struct ctl_translator *t, struct tr_route *r, const struc
     if (!gw_str_eq(ref->ns, o->ns)) {
         tr_refer(t, &r->node, "Grants", ref->ns, GW_STR(""));
         // The same words whether the object exists or not.
-        if (!tr_is_granted(t, o->ns, ref->group, ref->kind, ref->ns, ref->name))
+        if (!tr_is_granted(t, GW_STR("HTTPRoute"), o->ns, ref->group, ref->kind, ref->ns,
+                           ref->name))
             return wrong(refs, ref, "RefNotPermitted",
                          GW_STR_FMT " " GW_STR_FMT "/" GW_STR_FMT
                                     ": no ReferenceGrant of namespace '" GW_STR_FMT

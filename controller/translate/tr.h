@@ -4,11 +4,13 @@
 // Every object that yields something is a node: it remembers what it referred to (also what was not
 // there), which resources it holds, and its last report. A changed object marks the nodes that
 // referred to it; a run translates the marked ones in the order
-//     classes > Gateways > LLMBackends > routes > ports of Services > what those touched
+//     classes > certificates > Gateways > LLMBackends > routes > ports of Services
+//         > what those touched
 // so that each sees the newest state of what it builds on.
 #ifndef CTL_TRANSLATE_TR_H
 #define CTL_TRANSLATE_TR_H
 
+#include "controller/res/certificate.h"
 #include "controller/translate/translate.h"
 #include "shared/ir.h"
 #include "shared/provider.h"
@@ -19,7 +21,7 @@
 
 // --- nodes -------------------------------------------------------------------------------------
 
-enum tr_type { TR_GATEWAY, TR_LLM, TR_ROUTE, TR_PORT, TR_TYPE_COUNT };
+enum tr_type { TR_TLS, TR_GATEWAY, TR_LLM, TR_ROUTE, TR_PORT, TR_TYPE_COUNT };
 
 struct tr_target; // graph.c: one name that nodes refer to
 
@@ -49,7 +51,19 @@ struct tr_nodes {
 
 struct tr_class {
     bool ours;
+    bool accepted; // false: none of its Gateways is
     struct ctl_status_report *report;
+};
+
+// A Secret that listeners show as their certificate.
+struct tr_tls {
+    struct tr_node node;
+    char *resource; // "tls/ns/name"
+    unsigned users; // listeners that name it
+    unsigned shown; // of those, the ones that are served: else its key goes nowhere
+    bool exists;
+    struct ctl_certificate read; // chain NULL: it cannot be served
+    char *problem;               // why not, where it exists; owned
 };
 
 struct tr_listener {
@@ -62,11 +76,22 @@ struct tr_listener {
     bool takes_http;  // HTTPRoute is among its kinds
     char *from;       // All, Same, Selector
     json_t *selector; // owned, may be NULL
-    // For its report alone.
     char *protocol;
-    const char *conflict;   // reason, NULL: none
-    char *conflict_message; // owned
-    char *bad_kinds;        // owned, NULL: none
+    bool is_https;
+    struct {
+        struct tr_tls **ptr; // permitted ones, in the order of certificateRefs, each once
+        size_t len, cap;
+    } certificates;
+    unsigned usable; // of those
+    // For its report alone; texts are owned.
+    char *why_message;    // of Accepted, where why is its own and no conflict
+    const char *conflict; // reason, NULL: none
+    char *conflict_message;
+    char *bad_kinds;         // NULL: none
+    const char *refs_reason; // of its certificates; NULL: all are resolved
+    struct gw_text refs_message;
+    const char *overlap; // reason, NULL: none
+    char *overlap_message;
 };
 enum tr_gateway_state {
     TR_GATEWAY_ABSENT,
@@ -79,6 +104,9 @@ struct tr_gateway {
     enum tr_gateway_state state;
     char *class_name;
     int64_t generation;
+    const char *refusal; // reason why it is not accepted as a whole; NULL: it is
+    char *refusal_message, *address_message; // owned; the latter: an address that cannot be given
+    bool wants_infrastructure;               // has labels or annotations for objects of its own
     struct tr_listener *listeners;
     size_t listeners_n;
 };
@@ -199,15 +227,37 @@ void tr_index_free(struct ctl_translator *t);
 // Sorted names; owned by caller (the array alone).
 struct gw_str *tr_slices_of(const struct ctl_translator *t, struct gw_str ns, struct gw_str service,
                             size_t *ret_n);
-// Whether a ReferenceGrant of namespace to_ns lets HTTPRoutes of from_ns refer to such an object.
-bool tr_is_granted(const struct ctl_translator *t, struct gw_str from_ns, struct gw_str to_group,
-                   struct gw_str to_kind, struct gw_str to_ns, struct gw_str to_name);
+// Whether a ReferenceGrant of namespace to_ns lets objects of from_kind (of the Gateway API's
+// group) of from_ns refer to such an object.
+bool tr_is_granted(const struct ctl_translator *t, struct gw_str from_kind, struct gw_str from_ns,
+                   struct gw_str to_group, struct gw_str to_kind, struct gw_str to_ns,
+                   struct gw_str to_name);
 bool tr_selects(const struct ctl_translator *t, const json_t *selector, struct gw_str ns);
 
 // --- one file each -----------------------------------------------------------------------------
 
 void tr_class_translate(struct ctl_translator *t, struct gw_str name);
 void tr_classes_free(struct ctl_translator *t);
+
+void tr_tls_translate(struct ctl_translator *t, struct tr_tls *c);
+void tr_tls_finish(struct ctl_translator *t, struct tr_tls *c); // resource
+void tr_tls_fini(struct tr_tls *c);
+// One user more, one user less. Whoever needs one refers to "Certificate" too, to learn of a
+// change.
+struct tr_tls *tr_tls_need(struct ctl_translator *t, struct gw_str ns, struct gw_str name);
+void tr_tls_leave(struct ctl_translator *t, struct tr_tls *c);
+
+// Owned by caller; each listener uses its certificates until tr_listeners_free (t NULL: all goes).
+struct tr_listener *tr_listeners_read(struct ctl_translator *t, struct tr_gateway *g,
+                                      const json_t *specs, size_t *ret_n);
+void tr_listeners_free(struct ctl_translator *t, struct tr_listener *list, size_t n);
+// Fills certificates, usable and what the report says of them.
+void tr_listener_certificates(struct ctl_translator *t, struct tr_gateway *g, const json_t *tls,
+                              struct tr_listener *l);
+void tr_listeners_overlap(struct tr_listener *list, size_t n); // fills overlap
+json_t *tr_listener_body(const struct tr_gateway *g, const struct tr_listener *l);
+bool tr_listener_works(const struct tr_listener *l); // served, and not without a certificate
+
 void tr_gateway_translate(struct ctl_translator *t, struct tr_gateway *g);
 void tr_gateway_finish(struct ctl_translator *t, struct tr_gateway *g); // report
 void tr_gateway_fini(struct tr_gateway *g);

@@ -77,6 +77,9 @@ static void mark_all(struct ctl_translator *t) {
 
 static void translate_node(struct ctl_translator *t, struct tr_node *n) {
     switch (n->type) {
+    case TR_TLS:
+        tr_tls_translate(t, GW_CONTAINER_OF(n, struct tr_tls, node));
+        break;
     case TR_GATEWAY:
         tr_gateway_translate(t, GW_CONTAINER_OF(n, struct tr_gateway, node));
         break;
@@ -118,6 +121,7 @@ static void finish_touched(struct ctl_translator *t) {
     for (size_t i = 0; i < t->touched.len; i++) {
         struct tr_node *n = t->touched.ptr[i];
         n->touched = false;
+        if (n->type == TR_TLS) tr_tls_finish(t, GW_CONTAINER_OF(n, struct tr_tls, node));
         if (n->type == TR_GATEWAY)
             tr_gateway_finish(t, GW_CONTAINER_OF(n, struct tr_gateway, node));
         if (n->type == TR_LLM) tr_llm_finish(t, GW_CONTAINER_OF(n, struct tr_llm, node));

@@ -20,8 +20,9 @@ struct ctl_translate_opts {
     void *getenv_arg;
 };
 
-// One condition of an object, as translation knows it. "Programmed" is not here: publish adds it,
-// from acknowledgements.
+// One condition of an object, as translation knows it. "Programmed" is here only where it is false
+// whatever is acknowledged (and then wants_programmed is not set): else publish adds it, from
+// acknowledgements.
 struct ctl_condition {
     const char *type; // "Accepted", "ResolvedRefs", static
     bool status;

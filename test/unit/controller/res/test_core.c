@@ -12,8 +12,8 @@ static void gateway_class(void) {
         {"no path", "spec: {controllerName: kgateway.dev}",
          "spec.controllerName: 'kgateway.dev' must be a domain and a path, such as "
          "kgateway.dev/tandem"},
-        {"parameters", "spec: {controllerName: kgateway.dev/tandem, parametersRef: {}}",
-         "spec.parametersRef is not supported yet"},
+        {"parameters", "spec: {controllerName: kgateway.dev/tandem, parametersRef: {name: a}}",
+         "spec.parametersRef.group is missing"},
         {"description",
          "spec: {controllerName: a/b, description: "
          "'12345678901234567890123456789012345678901234567890123456789012345'}",

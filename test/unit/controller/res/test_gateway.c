@@ -78,15 +78,73 @@ static void allowed_routes_are_checked(void) {
     RUN(cases);
 }
 
+static void tls_is_checked(void) {
+#define TLS(protocol, rest)                                                                        \
+    "spec: {gatewayClassName: a, listeners: [{name: x, port: 443, protocol: " protocol rest "}]}"
+    static const struct res_case cases[] = {
+        {"on HTTP", TLS("HTTP", ", tls: {certificateRefs: [{name: a}]}"),
+         AT ".tls: has no meaning for protocol HTTP (a listener that ends TLS has protocol HTTPS)"},
+        {"on TCP", TLS("TCP", ", tls: {}"),
+         AT ".tls: has no meaning for protocol TCP (a listener that ends TLS has protocol HTTPS)"},
+        {"passthrough", TLS("HTTPS", ", tls: {mode: Passthrough}"),
+         AT ".tls.mode: 'Passthrough' is for protocol TLS; one of protocol HTTPS is 'Terminate'"},
+        {"unknown mode", TLS("HTTPS", ", tls: {mode: Reencrypt}"),
+         AT ".tls.mode: 'Reencrypt' is not one of Terminate, Passthrough"},
+        {"TLS without a mode", TLS("TLS", ""), AT ".tls.mode: is missing (protocol is TLS)"},
+        {"no certificate", TLS("HTTPS", ", tls: {}"),
+         AT ".tls.certificateRefs: is missing (mode Terminate needs a certificate)"},
+        {"no certificate, empty", TLS("HTTPS", ", tls: {mode: Terminate, certificateRefs: []}"),
+         AT ".tls.certificateRefs: is missing (mode Terminate needs a certificate)"},
+        {"no name", TLS("HTTPS", ", tls: {certificateRefs: [{kind: Secret}]}"),
+         AT ".tls.certificateRefs[0].name is missing"},
+        {"unknown", TLS("HTTPS", ", tls: {certificateRefs: [{name: a}], minVersion: '1.3'}"),
+         "unknown field " AT ".tls.minVersion"},
+        {"of a client",
+         TLS("HTTPS", ", tls: {certificateRefs: [{name: a}], frontendValidation: {}}"),
+         "unknown field " AT ".tls.frontendValidation"},
+        {"without", TLS("HTTPS", ""), NULL},
+        {"good",
+         TLS("HTTPS", ", tls: {mode: Terminate, certificateRefs: [{name: a}, {group: '', kind: "
+                      "Secret, name: b, namespace: c}], options: {a/b: c}}"),
+         NULL},
+        {"passed through", TLS("TLS", ", tls: {mode: Passthrough}"), NULL},
+    };
+    RUN(cases);
+}
+
+static void addresses_and_infrastructure_are_checked(void) {
+#define SPEC(rest)                                                                                 \
+    "spec: {gatewayClassName: a, listeners: [{name: x, port: 80, protocol: HTTP}], " rest "}"
+    static const struct res_case cases[] = {
+        {"no IP", SPEC("addresses: [{value: edge.example.com}]"),
+         "spec.addresses[0].value: 'edge.example.com' is not an IP address"},
+        {"no host name", SPEC("addresses: [{type: Hostname, value: a_b}]"),
+         "spec.addresses[0].value: 'a_b' must be a DNS name in lower case, '*.' may lead it"},
+        {"twice", SPEC("addresses: [{value: 192.0.2.1}, {type: IPAddress, value: 192.0.2.1}]"),
+         "spec.addresses[1].value: is the value of spec.addresses[0] too"},
+        {"type", SPEC("addresses: [{type: Pool}]"),
+         "spec.addresses[0].type: 'Pool' must be IPAddress, Hostname, or a domain and a name"},
+        {"label", SPEC("infrastructure: {labels: {a: 'b c'}}"),
+         "spec.infrastructure.labels.a: 'b c' must be a label's value"},
+        {"parameters", SPEC("infrastructure: {parametersRef: {group: a, kind: B}}"),
+         "spec.infrastructure.parametersRef.name is missing"},
+        {"good",
+         SPEC("addresses: [{}, {value: ''}, {value: '2001:db8::1'}, {type: example.com/pool, "
+              "value: x}], infrastructure: {labels: {a: b}, annotations: {a: b c}, parametersRef: "
+              "{group: a, kind: B, name: c}}"),
+         NULL},
+    };
+    RUN(cases);
+}
+
 static void fields_of_later_are_refused_by_name(void) {
     static const struct res_case cases[] = {
-        {"tls", LISTENER(", tls: {mode: Terminate}"), AT ".tls is not supported yet"},
         {"filters", LISTENER(", filters: {}"), AT ".filters is not supported yet"},
-        {"addresses", LISTENER("") "\n", NULL},
-        {"addresses", "spec: {gatewayClassName: a, addresses: [], listeners: []}",
-         "spec.addresses is not supported yet"},
-        {"infrastructure", "spec: {gatewayClassName: a, infrastructure: {}, listeners: []}",
-         "spec.infrastructure is not supported yet"},
+        {"client certificates", SPEC("tls: {frontend: {default: {}}}"),
+         "spec.tls is not supported yet"},
+        {"allowed listeners", SPEC("allowedListeners: {}"),
+         "spec.allowedListeners is not supported yet"},
+        {"default scope", SPEC("defaultScope: All"), "spec.defaultScope is not supported yet"},
         {"unknown", LISTENER(", portt: 1"), "unknown field " AT ".portt"},
     };
     RUN(cases);
@@ -95,6 +153,8 @@ static void fields_of_later_are_refused_by_name(void) {
 static CU_TestInfo tests[] = {
     {"listeners are checked", listeners_are_checked},
     {"allowed routes are checked", allowed_routes_are_checked},
+    {"TLS is checked", tls_is_checked},
+    {"addresses and infrastructure are checked", addresses_and_infrastructure_are_checked},
     {"fields of later are refused by name", fields_of_later_are_refused_by_name},
     CU_TEST_INFO_NULL,
 };

@@ -3,6 +3,8 @@
 // test/golden/.
 #include "controller/translate/tr.h"
 
+#include "shared/tls.h"
+
 #include <CUnit/CUnit.h>
 #include <stdio.h>
 #include <time.h>
@@ -384,6 +386,71 @@ static void test_key_from_the_environment(void) {
     }
 }
 
+// --- certificates ------------------------------------------------------------------------------
+
+// A pair for the names, which no other call gives.
+static void put_certificate(struct world *w, const char *name, const char *const *names) {
+    struct gw_err err;
+    GW_CLEANUP(gw_text_fini) struct gw_text ca = {0};
+    GW_CLEANUP(gw_text_fini) struct gw_text cert = {0};
+    struct gw_secret *ca_key, *key;
+    CU_ASSERT_EQUAL_FATAL(gw_tls_make_ca("test", 30, &ca, &ca_key, &err), GW_OK);
+    CU_ASSERT_EQUAL_FATAL(gw_tls_make_cert(gw_text_str(&ca), ca_key, names, 30, &cert, &key, &err),
+                          GW_OK);
+    struct gw_str k = gw_secret_reveal(key);
+    GW_JSON_AUTO obj =
+        json_pack("{sss{ssss}s{ssss%}}", "kind", "Secret", "metadata", "name", name, "namespace",
+                  "default", "stringData", "tls.crt", cert.ptr, "tls.key", k.ptr, k.len);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(obj);
+    ctl_res_settle(&ctl_res_secret, obj);
+    ctl_store_put(w->store, &ctl_res_secret, obj, 0, GW_STR("1"), GW_STR(""));
+    gw_secret_unref(ca_key);
+    gw_secret_unref(key);
+}
+
+static void put_https(struct world *w, const char *extra) {
+    put(w, &ctl_res_gateway,
+        "{'metadata': {'name': 'edge', 'namespace': 'default'}, 'spec': {'gatewayClassName': "
+        "'tandem', 'listeners': [{'name': 'a', 'protocol': 'HTTPS', 'port': 443, 'hostname': "
+        "'a.example.com', 'tls': {'certificateRefs': [{'name': 'a'}]}}, {'name': 'b', 'protocol': "
+        "'HTTPS', 'port': 443, 'hostname': 'b.example.com', 'tls': {'certificateRefs': [{'name': "
+        "'b'}]}}%s]}}",
+        extra);
+}
+
+static void test_rotated_certificate_is_one_resource(void) {
+    static const char *const a[] = {"a.example.com", NULL}, *const b[] = {"b.example.com", NULL};
+    struct world w;
+    world_init(&w);
+    put_many(&w);
+    put_https(&w, "");
+    put_certificate(&w, "a", a);
+    put_certificate(&w, "b", b);
+    run(&w);
+    put_certificate(&w, "a", a);
+    run(&w);
+    CU_ASSERT_EQUAL(w.last.rules_translated, 0);
+    CU_ASSERT_EQUAL_FATAL(w.last.resources_n, 1);
+    CU_ASSERT_STRING_EQUAL(w.last.resources[0].name, "tls/default/a");
+    // It breaks, and its listener alone says so.
+    put_certificate(&w, "c", a);
+    run(&w);
+    CU_ASSERT_EQUAL(w.last.resources_n, 0);
+    del(&w, &ctl_res_secret, "default", "a");
+    run(&w);
+    CU_ASSERT_EQUAL(w.last.rules_translated, 0);
+    CU_ASSERT_EQUAL_FATAL(w.last.resources_n, 2);
+    CU_ASSERT_STRING_EQUAL(w.last.resources[0].name, "listener/default/edge/a");
+    CU_ASSERT_STRING_EQUAL(w.last.resources[1].name, "tls/default/a");
+    CU_ASSERT_PTR_NULL(w.last.resources[1].body);
+    // A Gateway that is edited reads no certificate that it had, and sends none again.
+    put_https(&w, ", {'name': 'plain', 'protocol': 'HTTP', 'port': 80}");
+    run(&w);
+    for (size_t i = 0; i < w.last.resources_n; i++)
+        CU_ASSERT_NOT_EQUAL(strncmp(w.last.resources[i].name, "tls/", 4), 0);
+    world_fini(&w);
+}
+
 // --- nothing to do -----------------------------------------------------------------------------
 
 static void test_nothing_dirty_gives_nothing(void) {
@@ -495,6 +562,7 @@ static CU_TestInfo tests[] = {
     {"a new key translates no rule", test_new_key_translates_no_rule},
     {"a missing Secret comes and goes", test_missing_secret_comes_and_goes},
     {"a key from the environment", test_key_from_the_environment},
+    {"a rotated certificate is one resource", test_rotated_certificate_is_one_resource},
     {"nothing dirty gives nothing", test_nothing_dirty_gives_nothing},
     {"all again gives no difference", test_all_again_gives_no_difference},
     {"made and deleted within one run", test_made_and_deleted_within_one_run},
