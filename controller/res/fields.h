@@ -15,6 +15,8 @@
 #define CTL_P_HEADER_NAME "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 #define CTL_P_HEADER_VALUE "[!-~]+([\t ][!-~]+)*"
 
+#define CTL_P_PATH "([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+"
+
 #define CTL_SAYS_LABEL "must be a DNS label (lower-case letters, digits and '-')"
 #define CTL_SAYS_SUBDOMAIN "must be a DNS name (lower-case letters, digits, '-' and '.')"
 #define CTL_SAYS_HOSTNAME "must be a DNS name in lower case, '*.' may lead it"
@@ -71,6 +73,16 @@
 
 // metav1.LabelSelector, as allowedRoutes.namespaces holds it.
 extern const struct gw_field ctl_res_label_selector[];
+
+// A filter of an HTTPRoute. What is checked of a list of them at path ("spec.rules[0].filters"),
+// and the first of a type (NULL: none).
+extern const struct gw_field ctl_res_http_filter[];
+enum gw_rc ctl_res_check_filters(const json_t *filters, const char *path,
+                                 struct gw_schema_problem *ret);
+const json_t *ctl_res_filter_of(const json_t *filters, const char *type);
+// A Service is referred to with a port; path is the reference's.
+enum gw_rc ctl_res_check_backend_port(const json_t *ref, const char *path,
+                                      struct gw_schema_problem *ret);
 
 // Fills ret with path and "path: text"; returns GW_ERR_INPUT so that `return ctl_res_refuse(...)`
 // reads well. path is short enough for struct gw_schema_problem or cut.

@@ -7,24 +7,6 @@ static const char *const path_types[] = {"Exact", "PathPrefix", "RegularExpressi
 static const char *const match_types[] = {"Exact", "RegularExpression", NULL};
 static const char *const methods[] = {"GET",     "HEAD",    "POST",  "PUT",   "DELETE",
                                       "CONNECT", "OPTIONS", "TRACE", "PATCH", NULL};
-static const char *const filter_types[] = {"RequestHeaderModifier",
-                                           "ResponseHeaderModifier",
-                                           "RequestMirror",
-                                           "RequestRedirect",
-                                           "URLRewrite",
-                                           "ExtensionRef",
-                                           "CORS",
-                                           "ExternalAuth",
-                                           NULL};
-
-// The filters that are served: type and the member that holds its settings.
-static const struct {
-    const char *type, *member;
-} built_filters[] = {
-    {"RequestHeaderModifier", "requestHeaderModifier"},
-    {"ResponseHeaderModifier", "responseHeaderModifier"},
-};
-
 static const struct gw_field path_match[] = {
     CTL_F_ENUM("type", 0, path_types),
     CTL_F_TEXT("value", 0, 0, 1024),
@@ -53,48 +35,33 @@ static const struct gw_field match[] = {
 };
 static const struct gw_field match_elem = CTL_F_OBJECT("", 0, match);
 
-static const struct gw_field header[] = {
-    CTL_F_HEADER_NAME("name", GW_F_REQUIRED),
-    CTL_F_HEADER_VALUE("value", GW_F_REQUIRED),
-    CTL_F_END,
-};
-static const struct gw_field header_elem = CTL_F_OBJECT("", 0, header);
-// The Gateway API leaves removed names unchecked; one that is no header name is a mistake.
-static const struct gw_field header_name_elem = CTL_F_HEADER_NAME("", 0);
-static const struct gw_field header_modifier[] = {
-    CTL_F_UNIQUE_LIST("set", 0, 0, 16, &header_elem, "name"),
-    CTL_F_UNIQUE_LIST("add", 0, 0, 16, &header_elem, "name"),
-    CTL_F_LIST("remove", 0, 0, 16, &header_name_elem),
-    CTL_F_END,
-};
-static const struct gw_field filter[] = {
-    CTL_F_ENUM("type", GW_F_REQUIRED, filter_types),
-    CTL_F_OBJECT("requestHeaderModifier", 0, header_modifier),
-    CTL_F_OBJECT("responseHeaderModifier", 0, header_modifier),
-    CTL_F_UNBUILT("requestMirror"),
-    CTL_F_UNBUILT("requestRedirect"),
-    CTL_F_UNBUILT("urlRewrite"),
-    CTL_F_UNBUILT("extensionRef"),
-    CTL_F_UNBUILT("cors"),
-    CTL_F_UNBUILT("externalAuth"),
-    CTL_F_END,
-};
-static const struct gw_field filter_elem = CTL_F_OBJECT("", 0, filter);
+static const struct gw_field filter_elem = CTL_F_OBJECT("", 0, ctl_res_http_filter);
 
 static const struct gw_field backend_ref[] = {
-    CTL_F_GROUP("group", 0),     CTL_F_KIND("kind", 0),
-    CTL_F_LABEL("namespace", 0), CTL_F_OBJECT_NAME("name", GW_F_REQUIRED),
-    CTL_F_PORT("port", 0),       CTL_F_INT("weight", 0, 0, 1000000),
-    CTL_F_UNBUILT("filters"),    CTL_F_END,
+    CTL_F_GROUP("group", 0),
+    CTL_F_KIND("kind", 0),
+    CTL_F_LABEL("namespace", 0),
+    CTL_F_OBJECT_NAME("name", GW_F_REQUIRED),
+    CTL_F_PORT("port", 0),
+    CTL_F_INT("weight", 0, 0, 1000000),
+    CTL_F_LIST("filters", 0, 0, 16, &filter_elem),
+    CTL_F_END,
 };
 static const struct gw_field backend_ref_elem = CTL_F_OBJECT("", 0, backend_ref);
 
+// What a snapshot takes; the API's own pattern ends far beyond.
+#define TIMEOUT_MS_MAX 86400000
+static const struct gw_field timeouts[] = {
+    CTL_F_DURATION("request", 0, 0, TIMEOUT_MS_MAX),
+    CTL_F_DURATION("backendRequest", 0, 0, TIMEOUT_MS_MAX),
+    CTL_F_END,
+};
 static const struct gw_field rule[] = {
     CTL_F_SUBDOMAIN("name", 0),
     CTL_F_LIST("matches", 0, 0, 64, &match_elem),
     CTL_F_LIST("filters", 0, 0, 16, &filter_elem),
     CTL_F_LIST("backendRefs", 0, 0, 16, &backend_ref_elem),
-    CTL_F_UNBUILT("timeouts"),
+    CTL_F_OBJECT("timeouts", 0, timeouts),
     CTL_F_UNBUILT("retry"),
     CTL_F_UNBUILT("sessionPersistence"),
     CTL_F_END,
@@ -128,7 +95,6 @@ static const struct gw_field fields[] = {
 
 // All matches of a route together; the lists alone would allow 16 times 64.
 #define MATCHES_PER_ROUTE_MAX 128
-#define P_PATH "([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+"
 
 static bool contains(struct gw_str s, struct gw_str part) {
     return s.len >= part.len && memmem(s.ptr, s.len, part.ptr, part.len) != NULL;
@@ -155,7 +121,7 @@ static enum gw_rc check_path(const json_t *p, const char *at, struct gw_schema_p
         if (gw_str_ends(value, gw_str_of(*n)))
             return ctl_res_refuse(ret, path, "'" GW_STR_FMT "' must not end with '%s'",
                                   GW_STR_ARG(value), *n);
-    if (!ctl_res_matches(value, P_PATH))
+    if (!ctl_res_matches(value, CTL_P_PATH))
         return ctl_res_refuse(ret, path,
                               "'" GW_STR_FMT "' holds characters that a path may hold only as %%XX",
                               GW_STR_ARG(value));
@@ -184,43 +150,77 @@ static enum gw_rc check_match(const json_t *m, size_t rule_i, size_t i,
     return check_match_types(gw_json_get(m, "queryParams"), at, "queryParams", ret);
 }
 
-// A filter's type and its members belong together, and no type occurs twice.
-static enum gw_rc check_filter(const json_t *filters, size_t rule_i, size_t i,
+enum gw_rc ctl_res_check_backend_port(const json_t *ref, const char *path,
+                                      struct gw_schema_problem *ret) {
+    struct gw_str kind = gw_json_str(ref, "kind");
+    bool service =
+        gw_json_str(ref, "group").len == 0 && (!kind.ptr || gw_str_eq(kind, GW_STR("Service")));
+    if (!service || gw_json_get(ref, "port")) return GW_OK;
+    char at[160];
+    snprintf(at, sizeof(at), "%s.port", path);
+    return ctl_res_refuse(ret, at, "is missing (a Service needs one)");
+}
+
+// Whether the rule's matches say which prefix ReplacePrefixMatch takes away: the API's default is
+// one match, of PathPrefix "/".
+static bool has_one_prefix(const json_t *matches) {
+    struct gw_str type = gw_json_str(gw_json_get(json_array_get(matches, 0), "path"), "type");
+    if (json_array_size(matches) > 1) return false;
+    return !type.ptr || gw_str_eq(type, GW_STR("PathPrefix"));
+}
+
+static enum gw_rc check_prefix(const json_t *filters, const json_t *matches, const char *at,
                                struct gw_schema_problem *ret) {
-    const json_t *f = json_array_get(filters, i);
-    struct gw_str type = gw_json_str(f, "type");
-    char path[128];
-    bool built = false;
-    for (size_t k = 0; k < GW_ARRAY_LEN(built_filters); k++) {
-        bool mine = gw_str_eq(type, gw_str_of(built_filters[k].type));
-        const json_t *settings = gw_json_get(f, built_filters[k].member);
-        built = built || mine;
-        snprintf(path, sizeof(path), "spec.rules[%zu].filters[%zu].%s", rule_i, i,
-                 built_filters[k].member);
-        if (mine && !settings)
-            return ctl_res_refuse(ret, path, "is missing (type is %s)", built_filters[k].type);
-        if (!mine && settings)
-            return ctl_res_refuse(ret, path, "does not belong to type " GW_STR_FMT,
-                                  GW_STR_ARG(type));
+    for (size_t i = 0; i < json_array_size(filters); i++) {
+        const json_t *f = json_array_get(filters, i);
+        bool redirects = gw_json_get(f, "requestRedirect") != NULL;
+        const char *member = redirects ? "requestRedirect" : "urlRewrite";
+        struct gw_str type = gw_json_str(gw_json_get(gw_json_get(f, member), "path"), "type");
+        if (!gw_str_eq(type, GW_STR("ReplacePrefixMatch")) || has_one_prefix(matches)) continue;
+        char path[160];
+        snprintf(path, sizeof(path), "%s[%zu].%s.path.type", at, i, member);
+        return ctl_res_refuse(ret, path,
+                              "'ReplacePrefixMatch' needs a rule with exactly one match, of path "
+                              "type PathPrefix: split the rule, or use ReplaceFullPath");
     }
-    snprintf(path, sizeof(path), "spec.rules[%zu].filters[%zu].type", rule_i, i);
-    if (!built)
-        return ctl_res_refuse(ret, path, "'" GW_STR_FMT "' is not supported yet", GW_STR_ARG(type));
-    for (size_t j = 0; j < i; j++)
-        if (gw_str_eq(type, gw_json_str(json_array_get(filters, j), "type")))
-            return ctl_res_refuse(ret, path, "'" GW_STR_FMT "' is given twice", GW_STR_ARG(type));
     return GW_OK;
 }
 
-static enum gw_rc check_backend(const json_t *b, size_t rule_i, size_t i,
-                                struct gw_schema_problem *ret) {
-    struct gw_str kind = gw_json_str(b, "kind");
-    bool service =
-        gw_json_str(b, "group").len == 0 && (!kind.ptr || gw_str_eq(kind, GW_STR("Service")));
-    if (!service || gw_json_get(b, "port")) return GW_OK;
+static enum gw_rc check_rule_filters(const json_t *r, size_t rule_i,
+                                     struct gw_schema_problem *ret) {
+    const json_t *matches = gw_json_get(r, "matches"), *filters = gw_json_get(r, "filters");
+    const json_t *backends = gw_json_get(r, "backendRefs");
     char path[96];
-    snprintf(path, sizeof(path), "spec.rules[%zu].backendRefs[%zu].port", rule_i, i);
-    return ctl_res_refuse(ret, path, "is missing (a Service needs one)");
+    snprintf(path, sizeof(path), "spec.rules[%zu].filters", rule_i);
+    GW_TRY(ctl_res_check_filters(filters, path, ret));
+    GW_TRY(check_prefix(filters, matches, path, ret));
+    snprintf(path, sizeof(path), "spec.rules[%zu].backendRefs", rule_i);
+    if (json_array_size(backends) && ctl_res_filter_of(filters, "RequestRedirect"))
+        return ctl_res_refuse(ret, path,
+                              "cannot be given beside a RequestRedirect filter, which answers by "
+                              "itself: leave them out");
+    for (size_t i = 0; i < json_array_size(backends); i++) {
+        const json_t *b = json_array_get(backends, i);
+        snprintf(path, sizeof(path), "spec.rules[%zu].backendRefs[%zu]", rule_i, i);
+        GW_TRY(ctl_res_check_backend_port(b, path, ret));
+        snprintf(path, sizeof(path), "spec.rules[%zu].backendRefs[%zu].filters", rule_i, i);
+        GW_TRY(ctl_res_check_filters(gw_json_get(b, "filters"), path, ret));
+        GW_TRY(check_prefix(gw_json_get(b, "filters"), matches, path, ret));
+    }
+    return GW_OK;
+}
+
+static enum gw_rc check_timeouts(const json_t *r, size_t rule_i, struct gw_schema_problem *ret) {
+    const json_t *t = gw_json_get(r, "timeouts");
+    struct gw_str whole = gw_json_str(t, "request"), one = gw_json_str(t, "backendRequest");
+    uint64_t whole_ms, one_ms;
+    char path[96];
+    if (!whole.ptr || !one.ptr || gw_duration_ms(whole, &whole_ms, NULL) != GW_OK ||
+        gw_duration_ms(one, &one_ms, NULL) != GW_OK || whole_ms == 0 || one_ms <= whole_ms)
+        return GW_OK;
+    snprintf(path, sizeof(path), "spec.rules[%zu].timeouts.backendRequest", rule_i);
+    return ctl_res_refuse(ret, path, GW_STR_FMT " is longer than request, which is " GW_STR_FMT,
+                          GW_STR_ARG(one), GW_STR_ARG(whole));
 }
 
 static enum gw_rc check_rule(const json_t *rules, size_t i, size_t *matches_n,
@@ -234,14 +234,11 @@ static enum gw_rc check_rule(const json_t *rules, size_t i, size_t *matches_n,
         return ctl_res_refuse(ret, path, "'" GW_STR_FMT "' is the name of spec.rules[%zu] too",
                               GW_STR_ARG(name), j);
     }
-    const json_t *matches = gw_json_get(r, "matches"), *filters = gw_json_get(r, "filters");
-    const json_t *backends = gw_json_get(r, "backendRefs");
+    const json_t *matches = gw_json_get(r, "matches");
     for (size_t k = 0; k < json_array_size(matches); k++)
         GW_TRY(check_match(json_array_get(matches, k), i, k, ret));
-    for (size_t k = 0; k < json_array_size(filters); k++)
-        GW_TRY(check_filter(filters, i, k, ret));
-    for (size_t k = 0; k < json_array_size(backends); k++)
-        GW_TRY(check_backend(json_array_get(backends, k), i, k, ret));
+    GW_TRY(check_rule_filters(r, i, ret));
+    GW_TRY(check_timeouts(r, i, ret));
     *matches_n += json_array_size(matches) ? json_array_size(matches) : 1;
     return GW_OK;
 }

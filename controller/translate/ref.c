@@ -63,19 +63,11 @@ static const json_t *port_of(const struct ctl_object *service, int64_t port, boo
     return NULL;
 }
 
-// What a port says it speaks and HTTP/1.1 in clear text would only fail against.
-static bool is_foreign_protocol(struct gw_str app) {
-    static const char *const foreign[] = {
-        "https", "grpc", "kubernetes.io/h2c", "kubernetes.io/ws", "kubernetes.io/wss", NULL};
-    for (const char *const *f = foreign; *f; f++)
-        if (gw_str_eq(app, gw_str_of(*f))) return true;
-    return false;
-}
-
 static json_t *service_ref(struct ctl_translator *t, struct tr_route *r, const struct ref *ref,
                            struct tr_refs *refs) {
     int64_t number = gw_json_int(ref->json, "port", 0);
     bool other = false;
+    const char *protocol;
     char key[TR_KEY_MAX];
     tr_key(key, ref->ns, ref->name);
     tr_refer(t, &r->node, "Service", ref->ns, ref->name);
@@ -92,7 +84,7 @@ static json_t *service_ref(struct ctl_translator *t, struct tr_route *r, const s
         return wrong(refs, ref, "BackendNotFound", "Service %s has no port %lld", key,
                      (long long)number);
     struct gw_str app = gw_json_str(port, "appProtocol");
-    if (is_foreign_protocol(app))
+    if (!tr_app_protocol(app, &protocol))
         return wrong(refs, ref, "UnsupportedProtocol",
                      "port %lld of Service %s speaks '" GW_STR_FMT "', which is not supported yet",
                      (long long)number, key, GW_STR_ARG(app));
@@ -155,58 +147,88 @@ static json_t *resolve(struct ctl_translator *t, struct tr_route *r, const struc
     return ref->is_llm ? llm_ref(t, r, ref, refs) : service_ref(t, r, ref, refs);
 }
 
+json_t *tr_mirror_ref(struct ctl_translator *t, struct tr_route *r, const struct ctl_object *o,
+                      const json_t *json, size_t rule, struct tr_refs *refs) {
+    struct ref ref = read_ref(o, json, rule);
+    if (ref.is_llm)
+        return wrong(refs, &ref, "InvalidKind",
+                     "requests cannot be mirrored to an LLMBackend (to a Service they can)");
+    return resolve(t, r, o, &ref, refs);
+}
+
+// --- rules -------------------------------------------------------------------------------------
+
 struct ref_kinds {
-    bool services, llms;
+    bool services, llms, mirrors; // mirrors: a filter, of the rule or of a backendRef
 };
 
-static struct ref_kinds kinds_of(const struct ctl_object *o, const json_t *list) {
-    struct ref_kinds k = {false, false};
+static bool has_mirror(const json_t *of) {
+    const json_t *list = gw_json_get(of, "filters");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (gw_json_get(json_array_get(list, i), "requestMirror")) return true;
+    return false;
+}
+
+static struct ref_kinds kinds_of(const struct ctl_object *o, const json_t *rule) {
+    const json_t *list = gw_json_get(rule, "backendRefs");
+    struct ref_kinds k = {.mirrors = has_mirror(rule)};
     for (size_t i = 0; i < json_array_size(list); i++) {
         struct ref ref = read_ref(o, json_array_get(list, i), 0);
         k.services = k.services || ref.is_service;
         k.llms = k.llms || ref.is_llm;
+        k.mirrors = k.mirrors || has_mirror(json_array_get(list, i));
     }
     return k;
 }
 
+// A copy of a model request would carry the provider's key, and its answer costs money.
+static const char *why_not(struct ref_kinds k) {
+    if (k.services && k.llms) return "Services and LLMBackends in one rule are not supported";
+    if (k.llms && k.mirrors) return "requests to LLMBackends are not mirrored";
+    return NULL;
+}
+
 static json_t *backends(struct ctl_translator *t, struct tr_route *r, const struct ctl_object *o,
-                        const json_t *rule, size_t index, struct ref_kinds kinds,
-                        struct tr_refs *refs, bool *ret_mixed) {
+                        const json_t *rule, size_t index, bool is_served, struct tr_refs *refs) {
     const json_t *from = gw_json_get(rule, "backendRefs");
     json_t *list = json_array();
-    *ret_mixed = kinds.services && kinds.llms;
     for (size_t i = 0; i < json_array_size(from); i++) {
         const json_t *b = json_array_get(from, i);
         struct ref ref = read_ref(o, b, index);
-        json_t *entry;
-        if (*ret_mixed) {
+        json_t *entry, *filters = NULL;
+        if (is_served) {
+            entry = resolve(t, r, o, &ref, refs);
+            filters = tr_filters(t, r, o, rule, index, gw_json_get(b, "filters"), refs);
+        } else {
             entry = json_object();
             tr_set(entry, "invalid", json_string_nocheck("UnsupportedValue"));
-        } else {
-            entry = resolve(t, r, o, &ref, refs);
         }
         tr_set(entry, "weight", json_integer(gw_json_int(b, "weight", 1)));
+        if (filters) tr_set(entry, "filters", filters);
         json_array_append_new(list, entry);
     }
     return list;
 }
 
 json_t *tr_rule_body(struct ctl_translator *t, struct tr_route *r, const struct ctl_object *o,
-                     const json_t *rule, size_t index, struct tr_refs *refs, bool *ret_mixed) {
+                     const json_t *rule, size_t index, struct tr_refs *refs, const char **ret_why) {
     char route[TR_KEY_MAX];
     json_t *body = json_object();
     struct gw_str name = gw_json_str(rule, "name");
+    struct ref_kinds kinds = kinds_of(o, rule);
+    *ret_why = why_not(kinds);
     tr_key(route, o->ns, o->name);
     tr_set(body, "route", json_string_nocheck(route));
     tr_set(body, "index", json_integer((json_int_t)index));
     if (name.ptr) tr_set(body, "name", tr_string(name));
     tr_set(body, "age", tr_string(o->age));
     tr_set(body, "matches", tr_rule_matches(rule));
-    json_t *filters = tr_rule_filters(rule);
+    json_t *filters = NULL, *timeouts = tr_rule_timeouts(rule);
+    if (!*ret_why) filters = tr_filters(t, r, o, rule, index, gw_json_get(rule, "filters"), refs);
     if (filters) tr_set(body, "filters", filters);
-    struct ref_kinds kinds = kinds_of(o, gw_json_get(rule, "backendRefs"));
-    if (kinds.llms && !kinds.services) tr_set(body, "llm", json_true());
-    tr_set(body, "backends", backends(t, r, o, rule, index, kinds, refs, ret_mixed));
+    if (timeouts) tr_set(body, "timeouts", timeouts);
+    if (kinds.llms && !*ret_why) tr_set(body, "llm", json_true());
+    tr_set(body, "backends", backends(t, r, o, rule, index, !*ret_why, refs));
     t->rules_translated++;
     return body;
 }

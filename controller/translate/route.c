@@ -88,10 +88,15 @@ static void attach(struct ctl_translator *t, struct tr_route *r, const struct tr
 
 // --- rules -------------------------------------------------------------------------------------
 
+// A rule that cannot be served at all.
+struct unserved {
+    size_t index;
+    const char *why; // static
+};
 struct made {
     GW_VEC(json_t *) bodies;
     struct tr_refs refs;
-    GW_VEC(size_t) mixed; // indexes of rules with Services and LLMBackends
+    GW_VEC(struct unserved) unserved;
 };
 
 static void make_rules(struct ctl_translator *t, struct tr_route *r, const struct ctl_object *o,
@@ -100,10 +105,10 @@ static void make_rules(struct ctl_translator *t, struct tr_route *r, const struc
     // The API's default: one rule that takes everything and has no backend.
     size_t n = json_array_size(rules) ? json_array_size(rules) : 1;
     for (size_t i = 0; i < n; i++) {
-        bool mixed = false;
-        json_t *body = tr_rule_body(t, r, o, json_array_get(rules, i), i, &m->refs, &mixed);
+        const char *why;
+        json_t *body = tr_rule_body(t, r, o, json_array_get(rules, i), i, &m->refs, &why);
         GW_VEC_PUSH(&m->bodies, body);
-        if (mixed) GW_VEC_PUSH(&m->mixed, i);
+        if (why) GW_VEC_PUSH(&m->unserved, ((struct unserved){i, why}));
     }
 }
 
@@ -111,12 +116,12 @@ static void made_fini(struct made *m) {
     for (size_t i = 0; i < m->bodies.len; i++)
         json_decref(m->bodies.ptr[i]);
     GW_VEC_FINI(&m->bodies);
-    GW_VEC_FINI(&m->mixed);
+    GW_VEC_FINI(&m->unserved);
     tr_refs_fini(&m->refs);
 }
 
 static bool nothing_served(const struct made *m) {
-    return m->mixed.len == m->bodies.len;
+    return m->unserved.len == m->bodies.len;
 }
 
 // --- parents -----------------------------------------------------------------------------------
@@ -169,14 +174,26 @@ static json_t *attachments(struct tr_route *r, const struct parents *parents) {
 
 // --- report ------------------------------------------------------------------------------------
 
-static void report_mixed(const struct made *m, struct ctl_status_part *p) {
+// "0, 2 (why); 1 (another why)": the rules of a reason stand together.
+static void report_unserved(const struct made *m, struct ctl_status_part *p) {
     GW_CLEANUP(gw_text_fini) struct gw_text list = {0};
-    if (m->mixed.len == 0) return;
-    for (size_t i = 0; i < m->mixed.len; i++)
-        gw_text_addf(&list, "%s%zu", i ? ", " : "", m->mixed.ptr[i]);
-    tr_condition(p, "PartiallyInvalid", true, "UnsupportedValue",
-                 "rules that answer 500: %s (Services and LLMBackends in one rule are not "
-                 "supported)",
+    if (m->unserved.len == 0) return;
+    for (size_t i = 0; i < m->unserved.len; i++) {
+        const char *why = m->unserved.ptr[i].why;
+        bool is_first = true;
+        for (size_t k = 0; k < i; k++)
+            is_first = is_first && m->unserved.ptr[k].why != why;
+        if (!is_first) continue;
+        for (size_t k = i; k < m->unserved.len; k++)
+            if (m->unserved.ptr[k].why == why)
+                gw_text_addf(&list, "%s%zu",
+                             k > i      ? ", "
+                             : list.len ? "; "
+                                        : "",
+                             m->unserved.ptr[k].index);
+        gw_text_addf(&list, " (%s)", why);
+    }
+    tr_condition(p, "PartiallyInvalid", true, "UnsupportedValue", "rules that answer 500: %s",
                  list.ptr);
 }
 
@@ -196,11 +213,10 @@ static void report_parent(const struct tr_node *n, const struct tr_parent *paren
                           const struct made *m, struct ctl_status_part *p) {
     p->parent = json_incref((json_t *)(uintptr_t)parent->ref);
     if (parent->accepted && nothing_served(m)) {
-        tr_condition(p, "Accepted", false, "UnsupportedValue",
-                     "Services and LLMBackends in one rule are not supported");
+        tr_condition(p, "Accepted", false, "UnsupportedValue", "%s", m->unserved.ptr[0].why);
     } else {
         tr_condition(p, "Accepted", parent->accepted, parent->reason, "%s", parent->message);
-        if (parent->accepted) report_mixed(m, p);
+        if (parent->accepted) report_unserved(m, p);
     }
     report_refs(&m->refs, m->refs.wrong > MESSAGES_MAX ? m->refs.wrong - MESSAGES_MAX : 0, p);
     // The rules alone: endpoints come and go without a word in the route's status.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of a rule that need no other object: matches and filters, with the defaults of the
-// Gateway API. Of entries with an equivalent name only the first counts; header names are in
-// lower case.
+// The parts of a rule that need no other object: matches and timeouts, with the defaults of the
+// Gateway API, and what lists of names and values become. Of entries with an equivalent name only
+// the first counts; header names are in lower case.
 #include "controller/translate/tr.h"
 
 static json_t *lower_string(struct gw_str s) {
@@ -20,8 +20,7 @@ static bool has_name(const json_t *list, const json_t *name) {
     return false;
 }
 
-// [{name, value}], each name once.
-static json_t *pairs(const json_t *from, bool lower) {
+json_t *tr_pairs(const json_t *from, bool lower) {
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(from); i++) {
         const json_t *e = json_array_get(from, i);
@@ -39,7 +38,7 @@ static json_t *pairs(const json_t *from, bool lower) {
     return list;
 }
 
-static json_t *names(const json_t *from) {
+json_t *tr_header_names(const json_t *from) {
     json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(from); i++) {
         json_t *name = lower_string(gw_json_str_of(json_array_get(from, i)));
@@ -71,8 +70,8 @@ static json_t *match_of(const json_t *from) {
     const json_t *headers = gw_json_get(from, "headers"), *query = gw_json_get(from, "queryParams");
     tr_set(m, "path", path_of(from));
     if (method.ptr) tr_set(m, "method", tr_string(method));
-    if (json_array_size(headers)) tr_set(m, "headers", pairs(headers, true));
-    if (json_array_size(query)) tr_set(m, "query", pairs(query, false));
+    if (json_array_size(headers)) tr_set(m, "headers", tr_pairs(headers, true));
+    if (json_array_size(query)) tr_set(m, "query", tr_pairs(query, false));
     return m;
 }
 
@@ -85,29 +84,25 @@ json_t *tr_rule_matches(const json_t *rule) {
     return list;
 }
 
-json_t *tr_rule_filters(const json_t *rule) {
+json_t *tr_rule_prefix(const json_t *rule) {
+    GW_JSON_AUTO path = path_of(json_array_get(gw_json_get(rule, "matches"), 0));
+    return json_incref(gw_json_get(path, "value"));
+}
+
+json_t *tr_rule_timeouts(const json_t *rule) {
     static const struct {
-        const char *type, *member;
-    } modifiers[] = {
-        {"RequestHeaderModifier", "requestHeaderModifier"},
-        {"ResponseHeaderModifier", "responseHeaderModifier"},
-    };
-    const json_t *from = gw_json_get(rule, "filters");
-    json_t *list = json_array();
-    for (size_t i = 0; i < json_array_size(from); i++) {
-        const json_t *f = json_array_get(from, i);
-        for (size_t k = 0; k < GW_ARRAY_LEN(modifiers); k++) {
-            if (!gw_str_eq(gw_json_str(f, "type"), gw_str_of(modifiers[k].type))) continue;
-            const json_t *m = gw_json_get(f, modifiers[k].member);
-            json_t *v = json_object();
-            tr_set(v, "type", json_string_nocheck(modifiers[k].type));
-            tr_set(v, "set", pairs(gw_json_get(m, "set"), true));
-            tr_set(v, "add", pairs(gw_json_get(m, "add"), true));
-            tr_set(v, "remove", names(gw_json_get(m, "remove")));
-            json_array_append_new(list, v);
-        }
+        const char *member, *key;
+    } names[] = {{"request", "request_ms"}, {"backendRequest", "backend_ms"}};
+    const json_t *from = gw_json_get(rule, "timeouts");
+    json_t *v = json_object();
+    for (size_t i = 0; i < GW_ARRAY_LEN(names); i++) {
+        uint64_t ms;
+        struct gw_str text = gw_json_str(from, names[i].member);
+        // "0s" is said too: it takes away what the data plane would do by itself.
+        if (text.ptr && gw_duration_ms(text, &ms, NULL) == GW_OK)
+            tr_set(v, names[i].key, json_integer((json_int_t)ms));
     }
-    if (json_array_size(list)) return list;
-    json_decref(list);
+    if (json_object_size(v)) return v;
+    json_decref(v);
     return NULL;
 }

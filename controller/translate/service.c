@@ -32,6 +32,23 @@ void tr_port_leave(struct ctl_translator *t, struct tr_port *p) {
     if (--p->users == 0) tr_mark(t, &p->node);
 }
 
+// Names of KEP-3726, those that carry TLS, and the one that gRPC services are given.
+bool tr_app_protocol(struct gw_str app, const char **ret_protocol) {
+    static const struct {
+        const char *app, *protocol;
+    } known[] = {
+        {"kubernetes.io/h2c", "h2c"}, {"grpc", "h2c"}, {"kubernetes.io/ws", "ws"},
+        {"kubernetes.io/wss", NULL},  {"https", NULL},
+    };
+    *ret_protocol = NULL;
+    for (size_t i = 0; i < GW_ARRAY_LEN(known); i++) {
+        if (!gw_str_eq(app, gw_str_of(known[i].app))) continue;
+        *ret_protocol = known[i].protocol;
+        return known[i].protocol != NULL;
+    }
+    return true;
+}
+
 // --- addresses ---------------------------------------------------------------------------------
 
 static json_t *host_port(struct gw_str host, int64_t port) {
@@ -67,8 +84,23 @@ static int64_t slice_port(const json_t *slice, const json_t *port, uint16_t numb
     return 0;
 }
 
+// Of a Service's endpoints.
+struct found {
+    json_t *ready;
+    json_t *leaving; // terminating, and still serving
+};
+
+// Unknown counts as ready, as the API has it; whether an endpoint that is not still serves is only
+// believed where it is said.
+static json_t *list_for(const json_t *endpoint, const struct found *f) {
+    const json_t *c = gw_json_get(endpoint, "conditions");
+    if (gw_json_bool(c, "ready", true)) return f->ready;
+    bool leaves = gw_json_bool(c, "serving", false) && gw_json_bool(c, "terminating", false);
+    return leaves ? f->leaving : NULL;
+}
+
 static void add_slice(const struct ctl_object *slice, const json_t *port, uint16_t number,
-                      json_t *list) {
+                      const struct found *f) {
     int64_t target = slice_port(slice->json, port, number);
     const json_t *endpoints = gw_json_get(slice->json, "endpoints");
     if (target == 0 ||
@@ -76,10 +108,9 @@ static void add_slice(const struct ctl_object *slice, const json_t *port, uint16
         return;
     for (size_t i = 0; i < json_array_size(endpoints); i++) {
         const json_t *e = json_array_get(endpoints, i);
-        // Unknown counts as ready, as the API has it.
-        if (!gw_json_bool(gw_json_get(e, "conditions"), "ready", true)) continue;
         const json_t *addresses = gw_json_get(e, "addresses");
-        for (size_t k = 0; k < json_array_size(addresses); k++)
+        json_t *list = list_for(e, f);
+        for (size_t k = 0; list && k < json_array_size(addresses); k++)
             json_array_append_new(list,
                                   host_port(gw_json_str_of(json_array_get(addresses, k)), target));
     }
@@ -109,13 +140,16 @@ static json_t *sorted_once(const json_t *list) {
 static json_t *from_slices(const struct ctl_translator *t, const struct tr_port *p,
                            const json_t *port, const struct gw_str *names, size_t n) {
     struct gw_str ns = gw_str_of(p->node.ns);
-    GW_JSON_AUTO list = json_array();
+    GW_JSON_AUTO ready = json_array();
+    GW_JSON_AUTO leaving = json_array();
+    const struct found f = {ready, leaving};
     for (size_t i = 0; i < n; i++) {
         const struct ctl_object *o = ctl_store_get(t->store, &ctl_res_endpoint_slice, ns, names[i]);
-        if (o) add_slice(o, port, p->port, list);
+        if (o) add_slice(o, port, p->port, &f);
     }
+    // As every proxy of Services does: better a pod that leaves than none.
     json_t *body = json_object();
-    tr_set(body, "addresses", sorted_once(list));
+    tr_set(body, "addresses", sorted_once(json_array_size(ready) ? ready : leaving));
     return body;
 }
 
@@ -170,6 +204,7 @@ void tr_port_translate(struct ctl_translator *t, struct tr_port *p) {
     struct gw_str ns = gw_str_of(p->node.ns), name = gw_str_of(p->node.name);
     char key[TR_KEY_MAX], backend[TR_KEY_MAX + 32], endpoints[TR_KEY_MAX + 32];
     struct tr_names holds = {0};
+    const char *protocol;
     tr_forget(t, &p->node);
     const struct ctl_object *o =
         p->users ? ctl_store_get(t->store, &ctl_res_service, ns, name) : NULL;
@@ -185,6 +220,8 @@ void tr_port_translate(struct ctl_translator *t, struct tr_port *p) {
         json_t *body = json_object();
         tr_set(body, "type", json_string_nocheck("service"));
         tr_set(body, "endpoints", json_string_nocheck(endpoints));
+        if (tr_app_protocol(gw_json_str(port, "appProtocol"), &protocol) && protocol)
+            tr_set(body, "protocol", json_string_nocheck(protocol));
         tr_emit(t, &holds, backend, body);
         tr_emit(t, &holds, endpoints, endpoints_of(t, p, o, port));
     }

@@ -272,6 +272,9 @@ void tr_route_detach(struct ctl_translator *t, struct tr_route *r);
 void tr_port_translate(struct ctl_translator *t, struct tr_port *p);
 struct tr_port *tr_port_need(struct ctl_translator *t, struct gw_str ns, struct gw_str service,
                              uint16_t port);
+// What a port with that appProtocol speaks, as backend.protocol has it; NULL: HTTP/1.1, which is
+// also meant by names that are not known. false: known, and not spoken here.
+bool tr_app_protocol(struct gw_str app, const char **ret_protocol);
 void tr_port_leave(struct ctl_translator *t, struct tr_port *p); // one user less
 
 // What one parentRef comes to.
@@ -312,11 +315,21 @@ struct tr_refs {
     } ports;
 };
 void tr_refs_fini(struct tr_refs *refs);
-// Body of one rule without "attach". *ret_mixed: Services and LLMBackends in one rule.
+// Body of one rule without "attach". *ret_why: why the rule cannot be served at all (static); it
+// answers 500 then. NULL: it can.
 json_t *tr_rule_body(struct ctl_translator *t, struct tr_route *r, const struct ctl_object *o,
-                     const json_t *rule, size_t index, struct tr_refs *refs, bool *ret_mixed);
+                     const json_t *rule, size_t index, struct tr_refs *refs, const char **ret_why);
 json_t *tr_rule_matches(const json_t *rule);
-json_t *tr_rule_filters(const json_t *rule); // NULL: none
+json_t *tr_rule_timeouts(const json_t *rule); // NULL: none
+json_t *tr_rule_prefix(const json_t *rule);   // of its one match, for ReplacePrefixMatch
+// Of a rule's or a backendRef's "filters"; NULL: none. Mirrors add to refs.
+json_t *tr_filters(struct ctl_translator *t, struct tr_route *r, const struct ctl_object *o,
+                   const json_t *rule, size_t index, const json_t *from, struct tr_refs *refs);
+// {"backend"} or {"invalid"} of a mirror's backendRef.
+json_t *tr_mirror_ref(struct ctl_translator *t, struct tr_route *r, const struct ctl_object *o,
+                      const json_t *json, size_t rule, struct tr_refs *refs);
+json_t *tr_pairs(const json_t *from, bool lower); // [{name, value}], each name once
+json_t *tr_header_names(const json_t *from);      // in lower case, each once
 
 static inline json_t *tr_string(struct gw_str s) {
     return json_stringn_nocheck(s.ptr ? s.ptr : "", s.len);
