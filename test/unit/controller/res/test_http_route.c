@@ -82,10 +82,10 @@ static void filters_are_checked(void) {
          "spec.rules[0].filters[0].type: 'Foo' is not one of RequestHeaderModifier, "
          "ResponseHeaderModifier, RequestMirror, RequestRedirect, URLRewrite, ExtensionRef, CORS, "
          "ExternalAuth"},
-        {"unbuilt type", FILTER("{type: CORS}"),
-         "spec.rules[0].filters[0].type: 'CORS' is not supported yet"},
-        {"unbuilt member", FILTER("{type: URLRewrite, urlRewrite: {hostname: a}}"),
-         "spec.rules[0].filters[0].urlRewrite is not supported yet"},
+        {"unbuilt type", FILTER("{type: ExtensionRef}"),
+         "spec.rules[0].filters[0].type: 'ExtensionRef' is not supported yet"},
+        {"unbuilt member", FILTER("{type: ExternalAuth, externalAuth: {protocol: HTTP}}"),
+         "spec.rules[0].filters[0].externalAuth is not supported yet"},
         {"no settings", FILTER("{type: RequestHeaderModifier}"),
          "spec.rules[0].filters[0].requestHeaderModifier: is missing (type is "
          "RequestHeaderModifier)"},
@@ -133,8 +133,6 @@ static void backends_are_checked(void) {
          "spec.rules[0].backendRefs[0].weight: -1 is not in 0..1000000"},
         {"weight, big", "spec: {rules: [{backendRefs: [{name: a, port: 80, weight: 1000001}]}]}",
          "spec.rules[0].backendRefs[0].weight: 1000001 is not in 0..1000000"},
-        {"filters", "spec: {rules: [{backendRefs: [{name: a, port: 80, filters: []}]}]}",
-         "spec.rules[0].backendRefs[0].filters is not supported yet"},
         {"namespace", "spec: {rules: [{backendRefs: [{name: a, namespace: A, port: 80}]}]}",
          "spec.rules[0].backendRefs[0].namespace: 'A' must be a DNS label (lower-case letters, "
          "digits and '-')"},
@@ -153,8 +151,6 @@ static void backends_are_checked(void) {
 
 static void fields_of_later_are_refused_by_name(void) {
     static const struct res_case cases[] = {
-        {"timeouts", "spec: {rules: [{timeouts: {request: 1s}}]}",
-         "spec.rules[0].timeouts is not supported yet"},
         {"retry", "spec: {rules: [{retry: {attempts: 1}}]}",
          "spec.rules[0].retry is not supported yet"},
         {"sessionPersistence", "spec: {rules: [{sessionPersistence: {}}]}",
@@ -248,11 +244,168 @@ static void rule_names_are_unique(void) {
     RUN(cases);
 }
 
+#define F0 "spec.rules[0].filters[0]"
+#define REDIRECT(r) FILTER("{type: RequestRedirect, requestRedirect: {" r "}}")
+#define REWRITE(r) FILTER("{type: URLRewrite, urlRewrite: {" r "}}")
+#define MIRROR(m) FILTER("{type: RequestMirror, requestMirror: {" m "}}")
+#define CORS(c) FILTER("{type: CORS, cors: {" c "}}")
+
+static void redirects_and_rewrites_are_checked(void) {
+    static const struct res_case cases[] = {
+        {"no settings", FILTER("{type: RequestRedirect}"),
+         F0 ".requestRedirect: is missing (type is RequestRedirect)"},
+        {"scheme", REDIRECT("scheme: ftp"),
+         F0 ".requestRedirect.scheme: 'ftp' is not one of http, https"},
+        {"wildcard", REDIRECT("hostname: '*.example.com'"),
+         F0 ".requestRedirect.hostname: '*.example.com' must be a DNS name (lower-case letters, "
+            "digits, '-' and '.')"},
+        {"port", REDIRECT("port: 0"), F0 ".requestRedirect.port: 0 is not in 1..65535"},
+        {"status", REDIRECT("statusCode: 200"),
+         F0 ".requestRedirect.statusCode: 200 is not in 301..308"},
+        {"status between", REDIRECT("statusCode: 304"),
+         F0 ".requestRedirect.statusCode: 304 is not one of 301, 302, 303, 307, 308"},
+        {"path type", REWRITE("path: {}"), F0 ".urlRewrite.path.type is missing"},
+        {"path value", REWRITE("path: {type: ReplaceFullPath}"),
+         F0 ".urlRewrite.path.replaceFullPath: is missing (type is ReplaceFullPath)"},
+        {"other path value",
+         REWRITE("path: {type: ReplaceFullPath, replaceFullPath: /a, replacePrefixMatch: /b}"),
+         F0 ".urlRewrite.path.replacePrefixMatch: does not belong to type ReplaceFullPath"},
+        {"line end in a path",
+         REDIRECT("path: {type: ReplaceFullPath, replaceFullPath: \"/a\\r\"}"),
+         F0 ".requestRedirect.path.replaceFullPath: '/a\r' holds characters that a path may hold "
+            "only as %XX"},
+        {"query in a path", REWRITE("path: {type: ReplaceFullPath, replaceFullPath: '/a?b'}"),
+         F0 ".urlRewrite.path.replaceFullPath: '/a?b' holds characters that a path may hold only "
+            "as %XX"},
+        {"both",
+         FILTER("{type: RequestRedirect, requestRedirect: {}}, {type: URLRewrite, "
+                "urlRewrite: {}}"),
+         "spec.rules[0].filters[1].type: 'URLRewrite' cannot be used beside RequestRedirect, "
+         "which has hostname and path of its own"},
+        {"backends of a redirect",
+         "spec: {rules: [{filters: [{type: RequestRedirect, requestRedirect: {}}], backendRefs: "
+         "[{name: a, port: 80}]}]}",
+         "spec.rules[0].backendRefs: cannot be given beside a RequestRedirect filter, which "
+         "answers by itself: leave them out"},
+        {"both, of a backend",
+         "spec: {rules: [{backendRefs: [{name: a, port: 80, filters: [{type: URLRewrite, "
+         "urlRewrite: {}}, {type: RequestRedirect, requestRedirect: {}}]}]}]}",
+         "spec.rules[0].backendRefs[0].filters[0].type: 'URLRewrite' cannot be used beside "
+         "RequestRedirect, which has hostname and path of its own"},
+        {"prefix of a match",
+         "spec: {rules: [{matches: [{path: {type: Exact, value: /a}}], filters: [{type: "
+         "RequestRedirect, requestRedirect: {path: {type: ReplacePrefixMatch, replacePrefixMatch: "
+         "/b}}}]}]}",
+         F0 ".requestRedirect.path.type: 'ReplacePrefixMatch' needs a rule with exactly one "
+            "match, of path type PathPrefix: split the rule, or use ReplaceFullPath"},
+        {"prefix by default", REWRITE("path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}"),
+         NULL},
+        {"prefix of headers",
+         "spec: {rules: [{matches: [{headers: [{name: a, value: b}]}], filters: [{type: "
+         "URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: ''}}}]}]}",
+         NULL},
+        {"good",
+         REDIRECT("scheme: https, hostname: a.example.com, port: 8443, statusCode: 307, path: "
+                  "{type: ReplaceFullPath, replaceFullPath: '/a%20b'}"),
+         NULL},
+        {"empty", REDIRECT(""), NULL},
+    };
+    RUN(cases);
+}
+
+static void mirrors_are_checked(void) {
+    static const struct res_case cases[] = {
+        {"no backend", MIRROR("percent: 1"), F0 ".requestMirror.backendRef is missing"},
+        {"no port", MIRROR("backendRef: {name: a}"),
+         F0 ".requestMirror.backendRef.port: is missing (a Service needs one)"},
+        {"weight", MIRROR("backendRef: {name: a, port: 80, weight: 1}"),
+         "unknown field " F0 ".requestMirror.backendRef.weight"},
+        {"percent", MIRROR("backendRef: {name: a, port: 80}, percent: 101"),
+         F0 ".requestMirror.percent: 101 is not in 0..100"},
+        {"both parts",
+         MIRROR("backendRef: {name: a, port: 80}, percent: 1, fraction: {numerator: 1}"),
+         F0 ".requestMirror.fraction: cannot be given beside percent: leave out one of them"},
+        {"more than all",
+         MIRROR("backendRef: {name: a, port: 80}, fraction: {numerator: 3, denominator: 2}"),
+         F0 ".requestMirror.fraction: numerator 3 is larger than denominator 2"},
+        {"more than a hundred",
+         MIRROR("backendRef: {name: a, port: 80}, fraction: {numerator: 101}"),
+         F0 ".requestMirror.fraction: numerator 101 is larger than denominator 100"},
+        {"of nothing",
+         MIRROR("backendRef: {name: a, port: 80}, fraction: {numerator: 0, denominator: 0}"),
+         F0 ".requestMirror.fraction.denominator: 0 is not in 1..2147483647"},
+        {"several",
+         FILTER("{type: RequestMirror, requestMirror: {backendRef: {name: a, port: 80}}}, {type: "
+                "RequestMirror, requestMirror: {backendRef: {name: a, port: 80}, fraction: "
+                "{numerator: 1, denominator: 3}}}"),
+         NULL},
+    };
+    RUN(cases);
+}
+
+static void cors_is_checked(void) {
+    static const struct res_case cases[] = {
+        {"origin", CORS("allowOrigins: [app.example.com]"),
+         F0 ".cors.allowOrigins[0]: 'app.example.com' must be '*' or of the form https://host or "
+            "https://*.domain, a port may follow"},
+        {"path", CORS("allowOrigins: ['https://a.example.com/']"),
+         F0 ".cors.allowOrigins[0]: 'https://a.example.com/' must be '*' or of the form "
+            "https://host or https://*.domain, a port may follow"},
+        {"port", CORS("allowOrigins: ['https://a.example.com:99999']"),
+         F0 ".cors.allowOrigins[0]: 'https://a.example.com:99999' has no port in 1..65535"},
+        {"any beside others", CORS("allowOrigins: ['https://a.example.com', '*']"),
+         F0 ".cors.allowOrigins[1]: '*' must be the only entry"},
+        {"any method beside others", CORS("allowMethods: ['*', GET]"),
+         F0 ".cors.allowMethods[0]: '*' must be the only entry"},
+        {"any header beside others", CORS("allowHeaders: ['*', a]"),
+         F0 ".cors.allowHeaders[0]: '*' must be the only entry"},
+        {"twice", CORS("exposeHeaders: [a, b, a]"),
+         F0 ".cors.exposeHeaders[2]: 'a' is given twice"},
+        {"method", CORS("allowMethods: [get]"),
+         F0 ".cors.allowMethods[0]: 'get' is not one of GET, HEAD, POST, PUT, DELETE, CONNECT, "
+            "OPTIONS, TRACE, PATCH, *"},
+        {"header", CORS("allowHeaders: ['a b']"),
+         F0 ".cors.allowHeaders[0]: 'a b' must be the name of an HTTP header"},
+        {"age", CORS("maxAge: 0"), F0 ".cors.maxAge: 0 is not in 1..2147483647"},
+        {"good",
+         CORS("allowOrigins: ['https://*', 'http://*.example.com:8080', 'https://a'], "
+              "allowCredentials: true, allowMethods: ['*'], allowHeaders: ['*'], exposeHeaders: "
+              "['*', a], maxAge: 60"),
+         NULL},
+        {"empty", CORS(""), NULL},
+    };
+    RUN(cases);
+}
+
+static void timeouts_are_checked(void) {
+#define TIMEOUTS(t) "spec: {rules: [{timeouts: {" t "}}]}"
+    static const struct res_case cases[] = {
+        {"no unit", TIMEOUTS("request: '10'"),
+         "spec.rules[0].timeouts.request: '10' is not a "
+         "duration such as 1h30m, 10s or 500ms (one to four whole numbers of at most five digits, "
+         "each with the unit h, m, s or ms)"},
+        {"a number", TIMEOUTS("request: 10"),
+         "spec.rules[0].timeouts.request: must be a duration such as 30s, not an integer"},
+        {"beyond a day", TIMEOUTS("request: 25h"),
+         "spec.rules[0].timeouts.request: 25h is not in 0ms..86400000ms"},
+        {"longer than the whole", TIMEOUTS("request: 1s, backendRequest: 1001ms"),
+         "spec.rules[0].timeouts.backendRequest: 1001ms is longer than request, which is 1s"},
+        {"as long as the whole", TIMEOUTS("request: 1s, backendRequest: 1000ms"), NULL},
+        {"of no whole", TIMEOUTS("request: 0s, backendRequest: 1m"), NULL},
+        {"none", TIMEOUTS("request: 1s, backendRequest: 0s"), NULL},
+    };
+    RUN(cases);
+}
+
 static CU_TestInfo tests[] = {
     {"paths are checked", paths_are_checked},
     {"types are checked", types_are_checked},
     {"headers are checked", headers_are_checked},
     {"filters are checked", filters_are_checked},
+    {"redirects and rewrites are checked", redirects_and_rewrites_are_checked},
+    {"mirrors are checked", mirrors_are_checked},
+    {"CORS is checked", cors_is_checked},
+    {"timeouts are checked", timeouts_are_checked},
     {"backends are checked", backends_are_checked},
     {"fields of later are refused by name", fields_of_later_are_refused_by_name},
     {"parents are checked", parents_are_checked},
