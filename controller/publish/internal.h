@@ -3,8 +3,11 @@
 #ifndef CTL_PUBLISH_INTERNAL_H
 #define CTL_PUBLISH_INTERNAL_H
 
+#include "controller/publish/identity.h"
+#include "controller/publish/pki.h"
 #include "controller/publish/publish.h"
 #include "shared/ir_message.h"
+#include "shared/log.h"
 #include "shared/vec.h"
 
 // Entries a view remembers for deltas; a peer that is further behind compares all versions.
@@ -60,6 +63,7 @@ struct ctl_peer {
     struct gw_h2link_peer *link;
     struct ctl_view *view;
     enum ctl_peer_state state;
+    char *ns; // that its token is of; NULL: of a folder
     char *node, *address;
     char *root;           // of what it holds, as its hello said
     uint64_t sent, acked; // serials of the view; sent > acked: a delta is under way
@@ -77,6 +81,9 @@ struct ctl_publish {
     struct gw_h2link_server *server;
     struct gw_tls_ctx *tls;
     struct gw_secret *token;
+    struct ctl_identity *identity; // of a cluster; or token and tls
+    struct ctl_pki *pki;
+    struct gw_log_limit refused_lines;
 };
 
 // view.c
@@ -98,9 +105,16 @@ void ctl_peer_free(struct ctl_peer *peer);
 void ctl_publish_count_init(void);
 void ctl_publish_note_programmed(struct ctl_publish *p);
 
+// gate.c
+void ctl_gate_authorize(void *arg, struct gw_h2link_peer *link, struct gw_str token);
+void ctl_gate_refused(void *arg, struct gw_h2link_peer *link, const struct gw_err *why);
+// GW_ERR_AUTH: it may not follow the Gateway that it names; that Gateway is none of ours.
+enum gw_rc ctl_gate_names(const struct ctl_peer *peer, const char *gateway, struct gw_err *err);
+enum gw_rc ctl_gate_exists(const struct ctl_peer *peer, struct gw_err *err);
+
 // state.c: ca.crt, ca.key and token of the state folder, made where they are missing; and a server
-// certificate of that CA.
-enum gw_rc ctl_state_load(const char *dir, const char *host, struct gw_tls_ctx **ret_tls,
+// certificate of that CA for names.
+enum gw_rc ctl_state_load(const char *dir, const char *const *names, struct gw_tls_ctx **ret_tls,
                           struct gw_secret **ret_token, struct gw_err *err);
 
 #endif

@@ -156,6 +156,13 @@ void ctl_peer_push(struct ctl_peer *peer) {
 // --- messages of the peer ----------------------------------------------------------------------
 
 void ctl_peer_greet(struct ctl_peer *peer) {
+    struct gw_err err;
+    if (ctl_gate_exists(peer, &err) != GW_OK) {
+        GW_WARN("publish", "data plane refused", GW_KS("node", peer->node),
+                GW_KS("peer", gw_h2link_peer_address(peer->link)), GW_KS("err", err.text));
+        gw_h2link_peer_close(peer->link, err.text);
+        return;
+    }
     peer->state = CTL_PEER_LIVE;
     if (strcmp(peer->root, peer->view->root) == 0) {
         peer->sent = peer->acked = peer->view->serial;
@@ -174,6 +181,7 @@ static enum gw_rc on_hello(struct ctl_peer *peer, const json_t *body, struct gw_
     if (peer->state != CTL_PEER_NEW) return gw_err_set(err, GW_ERR_INPUT, 0, "a second hello");
     const char *gateway = json_string_value(json_object_get(body, "gateway"));
     const char *address = json_string_value(json_object_get(body, "address"));
+    GW_TRY(ctl_gate_names(peer, gateway ? gateway : "", err));
     peer->node = gw_strdup(json_string_value(json_object_get(body, "node")));
     peer->address = gw_strdup(address ? address : "");
     peer->view = ctl_view_of(peer->publish, gateway ? gateway : "");
@@ -264,7 +272,8 @@ void ctl_peer_message(void *arg, struct gw_h2link_peer *link, struct gw_str byte
         gw_ir_message_fini(&m);
     }
     if (rc != GW_OK) {
-        GW_WARN("publish", "bad message of a data plane", GW_KS("err", err.text));
+        GW_WARN("publish", rc == GW_ERR_AUTH ? "data plane refused" : "bad message of a data plane",
+                GW_KS("peer", gw_h2link_peer_address(link)), GW_KS("err", err.text));
         gw_h2link_peer_close(link, err.text);
         return;
     }
@@ -276,6 +285,7 @@ void ctl_peer_open(void *arg, struct gw_h2link_peer *link) {
     struct ctl_peer *peer = gw_alloc(sizeof(*peer));
     peer->publish = p;
     peer->link = link;
+    peer->ns = gw_h2link_peer_user(link);
     peer->next = p->peers;
     p->peers = peer;
     gw_h2link_peer_set_user(link, peer);
@@ -284,6 +294,7 @@ void ctl_peer_open(void *arg, struct gw_h2link_peer *link) {
 void ctl_peer_free(struct ctl_peer *peer) {
     forget_refusals(peer);
     GW_VEC_FINI(&peer->refusals);
+    free(peer->ns);
     free(peer->node);
     free(peer->address);
     free(peer->root);

@@ -5,16 +5,52 @@
 
 #include <arpa/inet.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define PEERS_MAX 4096
 #define MESSAGE_BYTES_MAX GW_IR_MESSAGE_BYTES_MAX
+#define NAMES_MAX 64 // of the server's certificate
 
-static void authorize(void *arg, struct gw_h2link_peer *link, struct gw_str token) {
-    const struct ctl_publish *p = arg;
-    if (gw_secret_eq(p->token, token))
-        gw_h2link_peer_accept(link);
-    else
-        gw_h2link_peer_refuse(link, 401, "the token is not the bootstrap token");
+static void on_tls(void *arg, struct gw_tls_ctx *tls) {
+    struct ctl_publish *p = arg;
+    gw_h2link_server_use(p->server, tls);
+}
+
+static enum gw_rc listen_on(struct ctl_publish *p, struct gw_err *err) {
+    const struct gw_h2link_server_opts so = {
+        .host = p->opts.host,
+        .port = p->opts.port,
+        .tls = p->tls,
+        .message_bytes_max = MESSAGE_BYTES_MAX,
+        .peers_max = PEERS_MAX,
+        .authorize = ctl_gate_authorize,
+        .on_refused = ctl_gate_refused,
+        .on_open = ctl_peer_open,
+        .on_message = ctl_peer_message,
+        .on_close = ctl_peer_close,
+        .arg = p,
+    };
+    p->server = gw_h2link_server_new(p->opts.loop, &so, err);
+    return p->server ? GW_OK : err->rc;
+}
+
+static enum gw_rc start(struct ctl_publish *p, struct gw_err *err) {
+    const struct ctl_publish_cluster *c = p->opts.cluster;
+    const char *names[NAMES_MAX];
+    char self[256] = "localhost";
+    gethostname(self, sizeof(self) - 1);
+    ctl_pki_names(p->opts.host, self, p->opts.names, names, NAMES_MAX);
+    if (!c) GW_TRY(ctl_state_load(p->opts.state_dir, names, &p->tls, &p->token, err));
+    GW_TRY(listen_on(p, err));
+    if (!c) return GW_OK;
+    p->identity = ctl_identity_new(p->opts.loop, &c->api, c->audience);
+    p->pki = ctl_pki_new(&(struct ctl_pki_opts){.loop = p->opts.loop,
+                                                .api = c->api,
+                                                .ns = c->ns,
+                                                .names = names,
+                                                .on_tls = on_tls,
+                                                .arg = p});
+    return GW_OK;
 }
 
 struct ctl_publish *ctl_publish_new(const struct ctl_publish_opts *o, struct gw_err *err) {
@@ -22,23 +58,7 @@ struct ctl_publish *ctl_publish_new(const struct ctl_publish_opts *o, struct gw_
     p->opts = *o;
     ctl_publish_count_init();
     ctl_view_of(p, "");
-    enum gw_rc rc = ctl_state_load(o->state_dir, o->host, &p->tls, &p->token, err);
-    if (rc == GW_OK) {
-        struct gw_h2link_server_opts so = {
-            .host = o->host,
-            .port = o->port,
-            .tls = p->tls,
-            .message_bytes_max = MESSAGE_BYTES_MAX,
-            .peers_max = PEERS_MAX,
-            .authorize = authorize,
-            .on_open = ctl_peer_open,
-            .on_message = ctl_peer_message,
-            .on_close = ctl_peer_close,
-            .arg = p,
-        };
-        p->server = gw_h2link_server_new(o->loop, &so, err);
-    }
-    if (p->server) return p;
+    if (start(p, err) == GW_OK) return p;
     ctl_publish_free(p);
     return NULL;
 }
@@ -49,6 +69,8 @@ static void free_resource(void *value) {
 
 void ctl_publish_free(struct ctl_publish *p) {
     if (!p) return;
+    ctl_pki_free(p->pki);
+    ctl_identity_free(p->identity);
     if (p->server) gw_h2link_server_free(p->server);
     while (p->peers) {
         struct ctl_peer *next = p->peers->next;

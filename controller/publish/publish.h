@@ -4,16 +4,29 @@
 #ifndef CTL_PUBLISH_PUBLISH_H
 #define CTL_PUBLISH_PUBLISH_H
 
+#include "controller/kube/api.h"
 #include "controller/translate/translate.h"
 #include "shared/h2link.h"
 
 struct ctl_publish; // opaque
 
+// A cluster: the CA is in a Secret (pki.h), and who a data plane is, is asked of the API server
+// (identity.h).
+struct ctl_publish_cluster {
+    struct ctl_kube_api api;
+    const char *ns;       // of the controller
+    const char *audience; // of data planes' tokens; NULL: the API server's own
+};
+
 struct ctl_publish_opts {
     struct gw_loop *loop;
     const char *state_dir; // ca.crt, ca.key, token are made here when missing (0700/0600)
-    const char *host;      // push address
-    uint16_t port;         // 0: any free one
+    const struct ctl_publish_cluster *cluster; // NULL: a folder; else state_dir is not used
+    // Whether "ns/name" is a Gateway of ours; asked in a cluster alone, with arg.
+    bool (*has_gateway)(void *arg, const char *gateway);
+    const char *host;         // push address
+    uint16_t port;            // 0: any free one
+    const char *const *names; // more names for the server's certificate, NULL-terminated; or NULL
     // Called after a connection, acknowledgement or refusal changed what ctl_publish_programmed
     // says.
     void (*on_change)(void *arg);

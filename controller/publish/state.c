@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define CA_DAYS 3650
-#define CERT_DAYS 825
 #define TOKEN_BYTES 32
 
 static enum gw_rc make_dir(const char *dir, struct gw_err *err) {
@@ -57,27 +56,7 @@ static enum gw_rc make_ca(const char *cert_path, const char *key_path, struct gw
     return rc;
 }
 
-static enum gw_rc server_tls(struct gw_secret *ca_cert, struct gw_secret *ca_key, const char *host,
-                             struct gw_tls_ctx **ret, struct gw_err *err) {
-    char self[256] = "localhost";
-    gethostname(self, sizeof(self) - 1);
-    const char *names[] = {host,
-                           "localhost",
-                           "127.0.0.1",
-                           "::1",
-                           self,
-                           "tandem-controller",
-                           "tandem-controller.tandem-system.svc",
-                           NULL};
-    GW_CLEANUP(gw_text_fini) struct gw_text cert = {0};
-    struct gw_secret *key = NULL;
-    GW_TRY(gw_tls_make_cert(gw_secret_reveal(ca_cert), ca_key, names, CERT_DAYS, &cert, &key, err));
-    *ret = gw_tls_server_ctx(gw_text_str(&cert), key, GW_STR("h2"), err);
-    gw_secret_unref(key);
-    return *ret ? GW_OK : err->rc;
-}
-
-enum gw_rc ctl_state_load(const char *dir, const char *host, struct gw_tls_ctx **ret_tls,
+enum gw_rc ctl_state_load(const char *dir, const char *const *names, struct gw_tls_ctx **ret_tls,
                           struct gw_secret **ret_token, struct gw_err *err) {
     char cert_path[4096], key_path[4096], token_path[4096];
     struct gw_secret *cert = NULL, *key = NULL;
@@ -95,7 +74,8 @@ enum gw_rc ctl_state_load(const char *dir, const char *host, struct gw_tls_ctx *
     }
     cert = read_file(cert_path, err);
     key = cert ? read_file(key_path, err) : NULL;
-    enum gw_rc rc = key ? server_tls(cert, key, host, ret_tls, err) : err->rc;
+    *ret_tls = key ? ctl_pki_server(gw_secret_reveal(cert), key, names, err) : NULL;
+    enum gw_rc rc = *ret_tls ? GW_OK : err->rc;
     if (rc == GW_OK) {
         *ret_token = read_file(token_path, err);
         rc = *ret_token ? GW_OK : err->rc;
