@@ -20,8 +20,7 @@ struct ctl_controller {
     struct ctl_status *status;
     struct ctl_admin *admin;
     struct ctl_dir *dir; // or:
-    struct ctl_kube *kube;
-    struct ctl_kube_source *kube_source;
+    struct ctl_cluster cluster;
     struct gw_timer translate_timer, status_timer;
     bool translated; // the first, whole translation is done
 };
@@ -76,12 +75,14 @@ static void translate(struct ctl_controller *c) {
                   !c->translated, &result);
     c->translated = true;
     count(&rules_translated, NULL, (int64_t)result.rules_translated);
-    ctl_publish_apply(c->publish, result.resources, result.resources_n);
+    // First: who asks for a Gateway is told by its report whether it is ours.
     ctl_status_put(c->status, &result);
+    ctl_publish_apply(c->publish, result.resources, result.resources_n);
     ctl_translate_result_fini(&result);
     ctl_refs_free(dirty, n);
     gw_metric_observe(gw_metric_series(&translate_seconds, NULL),
                       (uint64_t)(gw_clock_us() - began));
+    if (c->cluster.source) ctl_cluster_translated(&c->cluster);
     refresh_statuses(c);
 }
 
@@ -110,8 +111,8 @@ static void on_source_event(void *arg, const struct ctl_source_event *e) {
     now_text(now, sizeof(now));
     ctl_admin_event(c->admin, now, e);
     // Objects of an API server are counted one by one.
-    if (e->ok ? !c->kube_source : !e->is_trouble) ctl_source_count(e->ok);
-    if (e->ok && c->kube_source)
+    if (e->ok ? !c->cluster.source : !e->is_trouble) ctl_source_count(e->ok);
+    if (e->ok && c->cluster.source)
         GW_INFO("source", "listed", GW_KS("kind", e->file), GW_KS("what", e->text));
     else if (e->ok)
         GW_INFO("source", "applied", GW_KS("file", e->file), GW_KI("added", e->added),
@@ -131,13 +132,13 @@ static const char *from_environment(void *arg, const char *name) {
 
 static bool is_ready(void *arg, struct gw_text *ret_problems) {
     const struct ctl_controller *c = arg;
-    if (c->kube_source) ctl_kube_source_problems(c->kube_source, ret_problems);
+    if (c->cluster.source) ctl_kube_source_problems(c->cluster.source, ret_problems);
     return c->translated;
 }
 
 static json_t *dump_source(void *arg) {
     const struct ctl_controller *c = arg;
-    return ctl_kube_source_dump(c->kube_source);
+    return ctl_kube_source_dump(c->cluster.source);
 }
 
 static void on_synced(void *arg) {
@@ -145,6 +146,17 @@ static void on_synced(void *arg) {
     GW_INFO("source", "every kind was listed");
     // In a turn of its own: this one is within the source.
     gw_timer_set(c->loop, &c->translate_timer, 0);
+}
+
+static void on_refused(void *arg) {
+    struct ctl_controller *c = arg;
+    if (c->translated) gw_timer_set(c->loop, &c->translate_timer, CTL_DEBOUNCE_MS);
+}
+
+static bool has_gateway(void *arg, const char *gateway) {
+    const struct ctl_controller *c = arg;
+    struct gw_str name = gw_str_of(gateway), ns = gw_str_cut(&name, '/');
+    return ctl_status_has(c->status, &ctl_res_gateway, ns, name);
 }
 
 static enum gw_rc start_dir(struct ctl_controller *c, const struct ctl_options *o,
@@ -162,44 +174,52 @@ static enum gw_rc start_dir(struct ctl_controller *c, const struct ctl_options *
 }
 
 static void start_kube(struct ctl_controller *c) {
-    c->kube_source = ctl_kube_source_new(&(struct ctl_kube_source_opts){.loop = c->loop,
-                                                                        .store = c->store,
-                                                                        .kube = c->kube,
-                                                                        .on_synced = on_synced,
-                                                                        .on_event = on_source_event,
-                                                                        .arg = c});
+    c->cluster.status = c->status;
+    c->cluster.source =
+        ctl_kube_source_new(&(struct ctl_kube_source_opts){.loop = c->loop,
+                                                           .store = c->store,
+                                                           .kube = c->cluster.kube,
+                                                           .on_synced = on_synced,
+                                                           .on_refused = on_refused,
+                                                           .on_event = on_source_event,
+                                                           .arg = c});
 }
 
-static enum gw_rc connect_kube(struct ctl_controller *c, const struct ctl_options *o,
-                               struct gw_err *err) {
-    struct ctl_kube_config config;
-    GW_TRY(ctl_kube_config_load(o->kubeconfig, &config, err));
-    GW_INFO("source", "API server", GW_KS("server", config.server));
-    c->kube = ctl_kube_new(c->loop, &config, err);
-    ctl_kube_config_fini(&config);
-    return c->kube ? GW_OK : err->rc;
+static enum gw_rc start_publish(struct ctl_controller *c, const struct ctl_options *o,
+                                struct gw_err *err) {
+    struct ctl_publish_opts po = {.loop = c->loop,
+                                  .state_dir = o->state_dir,
+                                  .has_gateway = has_gateway,
+                                  .host = o->listen_host,
+                                  .port = o->listen_port,
+                                  .names = o->push_names,
+                                  .on_change = on_publish_change,
+                                  .arg = c};
+    struct ctl_publish_cluster pc = {.ns = c->cluster.ns, .audience = o->audience};
+    if (!o->state_dir) {
+        pc.api = ctl_cluster_api(&c->cluster);
+        po.cluster = &pc;
+    }
+    c->publish = ctl_publish_new(&po, err);
+    return c->publish ? GW_OK : gw_err_wrap(err, "push port");
 }
 
 // --- life ----------------------------------------------------------------------------------------
 
 static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, struct gw_err *err) {
-    if (!o->source_dir && connect_kube(c, o, err) != GW_OK) return gw_err_wrap(err, "source");
     c->store = ctl_store_new();
+    if (!o->source_dir &&
+        ctl_cluster_init(&c->cluster, c->loop, c->store, o->kubeconfig, o->namespace, err) != GW_OK)
+        return gw_err_wrap(err, "source");
     ctl_store_on_dirty(c->store, on_dirty, c);
     c->translator = ctl_translator_new(&(struct ctl_translate_opts){
         .endpoints = &c->endpoints,
         // Who may write a Secret in a cluster may not read the controller's environment.
         .getenv = o->source_dir ? from_environment : NULL,
     });
-    c->publish = ctl_publish_new(&(struct ctl_publish_opts){.loop = c->loop,
-                                                            .state_dir = o->state_dir,
-                                                            .host = o->listen_host,
-                                                            .port = o->listen_port,
-                                                            .on_change = on_publish_change,
-                                                            .arg = c},
-                                 err);
-    if (!c->publish) return gw_err_wrap(err, "push port");
-    c->status = ctl_status_new(&(struct ctl_status_opts){.publish = c->publish});
+    GW_TRY(start_publish(c, o, err));
+    c->status = ctl_status_new(&(struct ctl_status_opts){
+        .publish = c->publish, .writer = c->cluster.writer, .events = c->cluster.events});
     c->admin = ctl_admin_new(&(struct ctl_admin_opts){.loop = c->loop,
                                                       .store = c->store,
                                                       .publish = c->publish,
@@ -238,12 +258,12 @@ void ctl_controller_free(struct ctl_controller *c) {
     if (!c) return;
     ctl_admin_free(c->admin); // first: its questions need all the rest
     ctl_dir_free(c->dir);
-    ctl_kube_source_free(c->kube_source);
-    ctl_kube_free(c->kube);
+    ctl_cluster_stop(&c->cluster);
     gw_timer_cancel(c->loop, &c->translate_timer);
     gw_timer_cancel(c->loop, &c->status_timer);
     ctl_status_free(c->status);
     ctl_publish_free(c->publish);
+    ctl_cluster_fini(&c->cluster);
     ctl_translator_free(c->translator);
     ctl_store_free(c->store);
     gw_map_fini(&c->endpoints, free);

@@ -4,10 +4,9 @@
 #ifndef CTL_CONTROLLER_H
 #define CTL_CONTROLLER_H
 
+#include "controller/cluster.h"
 #include "controller/publish/publish.h"
 #include "controller/source/dir.h"
-#include "controller/source/kube.h"
-#include "controller/status/status.h"
 #include "shared/httpd.h"
 #include "shared/map.h"
 
@@ -18,7 +17,11 @@
 struct ctl_options {
     // A folder; NULL: the API server that kubeconfig names (NULL: the one of the cluster).
     const char *source_dir, *kubeconfig;
-    const char *state_dir;
+    // Push CA and bootstrap token. NULL (an API server alone): the CA is in a Secret of namespace
+    // (NULL: the kubeconfig's or the pod's), and data planes show ServiceAccount tokens for
+    // audience (NULL: the API server's own).
+    const char *state_dir, *namespace, *audience;
+    const char *const *push_names; // more names of the push server, NULL-terminated; or NULL
     const char *listen_host, *admin_host;
     uint16_t listen_port, admin_port;
     struct gw_map endpoints; // "ns/service" -> "host:port"; copied

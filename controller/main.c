@@ -22,11 +22,12 @@
 #include <unistd.h>
 
 #define USAGE                                                                                      \
-    "usage: tandem-controller --source kube|kube:KUBECONFIG|dir:PATH --state DIR [flags]\n"        \
+    "usage: tandem-controller --source kube|kube:KUBECONFIG|dir:PATH [--state DIR] [flags]\n"      \
     "Translates Gateway API objects and pushes them to data planes.\n"
 
 struct args {
-    const char *source, *state, *log_level;
+    const char *source, *state, *namespace, *audience, *log_level;
+    struct gw_flag_list push_names;
     struct gw_flag_hostport listen, admin;
     struct gw_map endpoints;
     bool help, version;
@@ -82,6 +83,13 @@ static enum gw_rc check_source(const struct args *a, struct ctl_options *ret, st
                           "are its EndpointSlices");
     ret->source_dir = is_kube ? NULL : place.ptr;
     ret->kubeconfig = is_kube ? place.ptr : NULL;
+    if (!is_kube && !a->state) return gw_err_set(err, GW_ERR_INPUT, 0, "--state DIR is needed");
+    const char *unused = a->namespace ? "namespace" : a->audience ? "token-audience" : NULL;
+    if (unused && a->state)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--%s has no use with --state, the folder with the push CA and the "
+                          "bootstrap token",
+                          unused);
     return GW_OK;
 }
 
@@ -89,6 +97,9 @@ static enum gw_rc check_source(const struct args *a, struct ctl_options *ret, st
 static enum gw_rc check(const struct args *a, struct ctl_options *ret, struct gw_err *err) {
     *ret = (struct ctl_options){
         .state_dir = a->state,
+        .namespace = a->namespace,
+        .audience = a->audience,
+        .push_names = a->push_names.ptr,
         .listen_host = a->listen.host,
         .listen_port = a->listen.port,
         .admin_host = a->admin.host,
@@ -96,7 +107,6 @@ static enum gw_rc check(const struct args *a, struct ctl_options *ret, struct gw
         .endpoints = a->endpoints,
     };
     GW_TRY(check_source(a, ret, err));
-    if (!a->state) return gw_err_set(err, GW_ERR_INPUT, 0, "--state DIR is needed");
     if (a->listen.port && a->listen.port == a->admin.port &&
         strcmp(a->listen.host, a->admin.host) == 0)
         return gw_err_set(err, GW_ERR_INPUT, 0, "--listen and --admin are both %s:%u",
@@ -147,8 +157,16 @@ int main(int argc, char **argv) {
         {"source", "KIND[:PATH]",
          "kube (in the cluster), kube:KUBECONFIG, or dir:PATH: a folder of YAML files",
          GW_FLAG_STRING, &a.source, 0, 0, 0},
-        {"state", "DIR", "folder for the push CA and the bootstrap token (made when missing)",
+        {"state", "DIR",
+         "folder for the push CA and the bootstrap token (made when missing); with kube, instead "
+         "of a Secret and ServiceAccount tokens",
          GW_FLAG_STRING, &a.state, 0, 0, 0},
+        {"namespace", "NS", "of the Secret with the push CA (default: the pod's, or kubeconfig's)",
+         GW_FLAG_STRING, &a.namespace, 0, 0, 0},
+        {"token-audience", "NAME", "of data planes' tokens (default: the API server's own)",
+         GW_FLAG_STRING, &a.audience, 0, 0, 0},
+        {"push-name", "NAME", "one more name of the push server's certificate; may be repeated",
+         GW_FLAG_LIST, &a.push_names, 0, 0, 0},
         {"listen", "HOST:PORT", "where data planes connect (127.0.0.1:18443)", GW_FLAG_HOSTPORT,
          &a.listen, 0, 0, 0},
         {"admin", "HOST:PORT", "where tandemctl asks (127.0.0.1:18080)", GW_FLAG_HOSTPORT, &a.admin,

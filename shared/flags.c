@@ -61,6 +61,15 @@ static enum gw_rc set_uint(const struct gw_flag *f, const char *value, struct gw
     return GW_OK;
 }
 
+static enum gw_rc set_list(struct gw_flag_list *l, const char *value, struct gw_err *err) {
+    if (!*value) return gw_err_set(err, GW_ERR_INPUT, 0, "the value is empty");
+    if (l->len == GW_FLAG_LIST_MAX)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "more than %d are not taken", GW_FLAG_LIST_MAX);
+    l->ptr[l->len++] = value;
+    l->ptr[l->len] = NULL;
+    return GW_OK;
+}
+
 static enum gw_rc set_value(const struct gw_flag *f, const char *value, struct gw_err *err) {
     switch (f->kind) {
     case GW_FLAG_BOOL:
@@ -78,6 +87,8 @@ static enum gw_rc set_value(const struct gw_flag *f, const char *value, struct g
         memcpy(host, hp->host, sizeof(host));
         return gw_hostport_parse(gw_str_of(value), host, hp, err);
     }
+    case GW_FLAG_LIST:
+        return set_list(f->target, value, err);
     case GW_FLAG_PAIR:
         return set_pair(f->target, value, err);
     }
@@ -121,7 +132,8 @@ static enum gw_rc parse_flag(const struct gw_flag *flags, int argc, char *const 
     }
     size_t at = (size_t)(f - flags);
     GW_ASSERT(at < FLAGS_MAX);
-    if (seen[at] && f->kind != GW_FLAG_PAIR && f->kind != GW_FLAG_BOOL)
+    bool may_repeat = f->kind == GW_FLAG_PAIR || f->kind == GW_FLAG_LIST || f->kind == GW_FLAG_BOOL;
+    if (seen[at] && !may_repeat)
         return gw_err_set(err, GW_ERR_INPUT, 0, "--%s is given twice", f->name);
     seen[at] = true;
     if (set_value(f, value, err) != GW_OK) return gw_err_wrap(err, "--%s", f->name);

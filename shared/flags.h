@@ -16,6 +16,7 @@ enum gw_flag_kind {
     GW_FLAG_UINT,     // decimal, min..max; target: uint64_t *
     GW_FLAG_HOSTPORT, // "HOST:PORT", "[IPv6]:PORT", ":PORT" (keeps the default host);
                       // target: struct gw_flag_hostport *
+    GW_FLAG_LIST,     // repeatable; target: struct gw_flag_list *
     GW_FLAG_PAIR,     // "KEY=VALUE", repeatable with different keys; target: struct gw_map *, whose
                       // values are strings on the heap (gw_map_fini(m, free))
 };
@@ -27,6 +28,12 @@ struct gw_flag_hostport {
 
 // In the order in which a table of them is read.
 // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
+#define GW_FLAG_LIST_MAX 32
+struct gw_flag_list {
+    const char *ptr[GW_FLAG_LIST_MAX + 1]; // borrows argv, NULL-terminated; none is empty
+    size_t len;
+};
+
 struct gw_flag {
     const char *name;    // "listen" for --listen; NULL ends a table
     const char *metavar; // "HOST:PORT"; NULL for GW_FLAG_BOOL

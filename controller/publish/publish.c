@@ -58,7 +58,10 @@ struct ctl_publish *ctl_publish_new(const struct ctl_publish_opts *o, struct gw_
     p->opts = *o;
     ctl_publish_count_init();
     ctl_view_of(p, "");
-    if (start(p, err) == GW_OK) return p;
+    enum gw_rc rc = start(p, err);
+    p->opts.cluster = NULL; // lived for this call
+    p->opts.names = NULL;
+    if (rc == GW_OK) return p;
     ctl_publish_free(p);
     return NULL;
 }

@@ -22,6 +22,7 @@ struct ctl_publish_opts {
     struct gw_loop *loop;
     const char *state_dir; // ca.crt, ca.key, token are made here when missing (0700/0600)
     const struct ctl_publish_cluster *cluster; // NULL: a folder; else state_dir is not used
+                                               // (borrowed for the call)
     // Whether "ns/name" is a Gateway of ours; asked in a cluster alone, with arg.
     bool (*has_gateway)(void *arg, const char *gateway);
     const char *host;         // push address

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a controller has besides where its objects come from an API server: statuses and events go
+// back there, and what it was seen to hold is what they are merged with.
+#ifndef CTL_CLUSTER_H
+#define CTL_CLUSTER_H
+
+#include "controller/source/kube.h"
+#include "controller/status/status.h"
+
+struct ctl_cluster {
+    struct ctl_kube *kube; // owned
+    char *ns;              // the controller's own
+    struct ctl_store *store;
+    struct ctl_kube_source *source; // owned; NULL until it starts
+    struct ctl_events *events;
+    struct ctl_status_writer *writer;
+    struct ctl_status *status; // borrowed
+    bool is_sweep_due;         // some object has entries of ours and no report
+    bool is_begun;             // the first translation is done: statuses may be compared
+};
+
+// kubeconfig NULL: the pod's. ns NULL: the kubeconfig's, or the pod's.
+enum gw_rc ctl_cluster_init(struct ctl_cluster *c, struct gw_loop *l, struct ctl_store *store,
+                            const char *kubeconfig, const char *ns, struct gw_err *err);
+// Writer, events and source end before what they refer to; the connection ends last.
+void ctl_cluster_stop(struct ctl_cluster *c);
+void ctl_cluster_fini(struct ctl_cluster *c);
+
+struct ctl_kube_api ctl_cluster_api(const struct ctl_cluster *c);
+// After each translation, before statuses are refreshed.
+void ctl_cluster_translated(struct ctl_cluster *c);
+
+#endif
