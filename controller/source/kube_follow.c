@@ -258,6 +258,8 @@ static void on_watch_end(void *arg, const struct ctl_kube_reply *r) {
         // Cut or ended; what it said is true.
         gw_timer_set(f->loop, &f->timer, lived ? 1 + chance(100) : backoff_ms(f));
     } else {
+        // Who may list and not watch lists again each time.
+        if (r->status == 403) f->relist = true;
         if (r->status && ++f->watch_failures >= WATCH_FAILURES_MAX) f->relist = true;
         fail(f, r);
     }
