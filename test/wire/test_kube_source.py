@@ -2,6 +2,7 @@
 """The controller with an API server as its source, against one that does everything wrong."""
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 import time
@@ -10,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from harness import Program, free_ports, wait_for
+from harness import ROOT, Program, free_ports, wait_for
 from fake_kube import PATHS, TOKEN, FakeApi
 
 
@@ -466,3 +467,13 @@ def test_a_thousand_changes(site):
     wait_for("all of them", lambda: "rule/default/r999/0" in site.resources(), 20)
     assert len([n for n in site.resources() if n.startswith("rule/")]) == 1001
     assert time.monotonic() - end < 20
+
+
+def test_the_role_names_every_kind(site):
+    text = (ROOT / "examples/kube/rbac.yaml").read_text()
+    site.start()
+    for kind in site.json("/source")["kinds"]:
+        path = PATHS[kind["kind"]]
+        group = f'"{kind["group"]}"' if not kind["group"] else kind["group"]
+        rule = re.search(rf"apiGroups: \[{re.escape(group)}\]\n  resources: \[([^\]]*)\]\n  verbs: \[get, list, watch\]", text)
+        assert rule and path.split("/")[-1] in rule[1].split(", "), kind["kind"]
