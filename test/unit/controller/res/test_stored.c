@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Objects as an API server hands them out: what is refused, what is dropped, what stays.
 #include "controller/res/res.h"
+#include "shared/yaml.h"
 
 #include <CUnit/CUnit.h>
+#include <glob.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static json_t *load(const char *text) {
     json_error_t e;
@@ -90,11 +93,77 @@ static void builtin_kinds_may_be_newer(void) {
     CU_ASSERT_EQUAL(ctl_res_take_stored(&ctl_res_endpoint_slice, slice, &problem), GW_OK);
 }
 
+// What only a folder has to say: an API server has checked names, labels and types before.
+static bool is_folders_own(const struct ctl_res_kind *kind, const struct gw_schema_problem *p) {
+    return gw_str_starts(gw_str_of(p->path), GW_STR("metadata")) ||
+           (kind->builtin && gw_str_starts(gw_str_of(p->err.text), GW_STR("unknown field")));
+}
+
+static bool same_verdict(const struct ctl_res_kind *kind, json_t *obj, const char *file) {
+    struct gw_schema_problem folder = {0}, stored = {0};
+    GW_JSON_AUTO a = json_deep_copy(obj);
+    GW_JSON_AUTO b = json_deep_copy(obj);
+    json_t *meta = gw_json_get(b, "metadata");
+    json_object_set_new(meta, "resourceVersion", json_string("1"));
+    json_object_set_new(meta, "managedFields", json_array());
+    json_object_set_new(b, "status", json_object());
+    enum gw_rc rc = ctl_res_check(kind, a, &folder);
+    enum gw_rc stored_rc = ctl_res_take_stored(kind, b, &stored);
+    if (rc != GW_OK && is_folders_own(kind, &folder)) return false;
+    CU_ASSERT_EQUAL(rc, stored_rc);
+    CU_ASSERT_STRING_EQUAL(folder.err.text, stored.err.text);
+    if (strcmp(folder.err.text, stored.err.text) != 0)
+        fprintf(stderr, "\n%s: '%s' and '%s'\n", file, folder.err.text, stored.err.text);
+    if (rc != GW_OK) return true;
+    // What translation sees is the same, too.
+    ctl_res_settle(kind, a);
+    static const char *const members[] = {"spec",  "data",        "endpoints",
+                                          "ports", "addressType", NULL};
+    for (const char *const *m = members; *m; m++)
+        CU_ASSERT(json_equal(json_object_get(a, *m), json_object_get(b, *m)) ||
+                  !json_object_get(a, *m));
+    return false;
+}
+
+// Every example of the documentation, good and bad.
+static void verdicts_are_those_of_a_folder(void) {
+    glob_t files = {0};
+    size_t checked = 0, refused = 0;
+    CU_ASSERT_EQUAL_FATAL(glob("docs/kinds/examples/*.yaml", 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        struct gw_str path = gw_str_of(files.gl_pathv[i]);
+        if (gw_str_ends(path, GW_STR(".status.yaml"))) continue;
+        struct gw_yaml yaml = {0};
+        struct gw_err err;
+        FILE *f = fopen(path.ptr, "r");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+        char *text = gw_alloc(1 << 16);
+        size_t n = fread(text, 1, 1 << 16, f);
+        fclose(f);
+        // What is no YAML never becomes an object of an API server.
+        enum gw_rc rc = gw_yaml_parse((struct gw_str){text, n}, path.ptr, &yaml, &err);
+        for (size_t d = 0; rc == GW_OK && d < yaml.len; d++) {
+            json_t *obj = yaml.docs[d].root;
+            const struct ctl_res_kind *kind =
+                ctl_res_find(gw_json_str(obj, "apiVersion"), gw_json_str(obj, "kind"), &err);
+            if (!kind) continue;
+            refused += same_verdict(kind, obj, path.ptr);
+            checked++;
+        }
+        gw_yaml_fini(&yaml);
+        free(text);
+    }
+    CU_ASSERT(checked > 40);
+    CU_ASSERT(refused > 10);
+    globfree(&files);
+}
+
 static CU_TestInfo tests[] = {
     {"refusals", refusals},
     {"metadata may hold anything", metadata_may_hold_anything},
     {"metadata of wrong types", metadata_of_wrong_types},
     {"builtin kinds may be newer", builtin_kinds_may_be_newer},
+    {"verdicts are those of a folder", verdicts_are_those_of_a_folder},
     CU_TEST_INFO_NULL,
 };
 CU_SuiteInfo suite_controller_res_stored = {"stored", NULL, NULL, NULL, NULL, tests};
