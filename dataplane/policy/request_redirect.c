@@ -69,7 +69,7 @@ static struct gw_str location(const struct redirect *f, struct dp_policy_call *c
     unsigned port = port_of(f, c, scheme);
     bool is_v6 = gw_str_find(host, ':') >= 0; // RFC 3986 3.2.2: it stands in brackets
     char port_text[12] = "";
-    if (!path.ptr && h->path.ptr) return path;
+    if (!path.ptr) return path;
     if (port) snprintf(port_text, sizeof(port_text), ":%u", port);
     if (path.len == 0 || path.ptr[0] != '/') path = GW_STR("/"); // "OPTIONS *"
     return gw_arena_printf(
