@@ -1,114 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// TLS over a caller's non-blocking socket. A small BIO of our own sends with MSG_NOSIGNAL, so that
-// a peer that left cannot raise SIGPIPE, and keeps errno and the end of the stream for the texts.
-// Error texts hold OpenSSL's constant strings and the host that the caller named; no peer's bytes.
-#include "shared/tls.h"
+// Contexts and handshakes over a caller's non-blocking socket. Error texts hold OpenSSL's constant
+// strings and the host that the caller named; no peer's bytes.
+#include "shared/tls_internal.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 // Certificates in one PEM text: the system's largest bundles have a few hundred.
 #define PEM_CERTS_MAX 4096
 
-struct gw_tls_ctx {
-    atomic_uint refs;
-    SSL_CTX *ssl_ctx;
-    bool is_server;
-    unsigned char alpn[256]; // wire format: length, name
-    unsigned alpn_len;
-};
-
-struct gw_tls {
-    SSL *ssl;
-    struct gw_tls_ctx *ctx;
-    char *host; // NULL on a server
-    int fd;
-    int io_errno; // of the last send or recv that failed for good
-    bool is_eof, is_open, is_broken;
-};
-
-// --- the BIO ------------------------------------------------------------------------------------
-
-static int bio_write(BIO *b, const char *p, size_t n, size_t *ret_n) {
-    struct gw_tls *t = BIO_get_data(b);
-    BIO_clear_retry_flags(b);
-    ssize_t sent;
-    do
-        sent = send(t->fd, p, n, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0) {
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
-            BIO_set_retry_write(b);
-        else
-            t->io_errno = errno;
-        return 0;
-    }
-    *ret_n = (size_t)sent;
-    return 1;
-}
-
-static int bio_read(BIO *b, char *p, size_t n, size_t *ret_n) {
-    struct gw_tls *t = BIO_get_data(b);
-    BIO_clear_retry_flags(b);
-    ssize_t got;
-    do
-        got = recv(t->fd, p, n, 0);
-    while (got < 0 && errno == EINTR);
-    if (got > 0) {
-        *ret_n = (size_t)got;
-        return 1;
-    }
-    if (got == 0)
-        t->is_eof = true;
-    else if (errno == EAGAIN || errno == EWOULDBLOCK)
-        BIO_set_retry_read(b);
-    else
-        t->io_errno = errno;
-    return 0;
-}
-
-static long bio_ctrl(BIO *b, int cmd, long num, void *ptr) {
-    (void)num;
-    (void)ptr;
-    const struct gw_tls *t = BIO_get_data(b);
-    if (cmd == BIO_CTRL_FLUSH) return 1;
-    if (cmd == BIO_CTRL_EOF) return t && t->is_eof;
-    return 0;
-}
-
-static int bio_create(BIO *b) {
-    BIO_set_init(b, 1);
-    return 1;
-}
-
-static BIO_METHOD *bio_method;
-
-static void bio_method_make(void) {
-    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "gw_tls socket");
-    GW_ASSERT(bio_method != NULL);
-    BIO_meth_set_write_ex(bio_method, bio_write);
-    BIO_meth_set_read_ex(bio_method, bio_read);
-    BIO_meth_set_ctrl(bio_method, bio_ctrl);
-    BIO_meth_set_create(bio_method, bio_create);
-}
-
-static BIO *bio_new(struct gw_tls *t) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, bio_method_make);
-    BIO *b = BIO_new(bio_method);
-    if (b) BIO_set_data(b, t);
-    return b;
-}
-
 // --- contexts -----------------------------------------------------------------------------------
 
-// The last reason in OpenSSL's queue, which is emptied.
-static const char *openssl_reason(void) {
+const char *gw_tls_openssl_reason(void) {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
     ERR_clear_error();
     return reason ? reason : "unknown reason";
@@ -150,28 +54,44 @@ static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_len,
     return SSL_TLSEXT_ERR_OK;
 }
 
-static enum gw_rc ctx_set_alpn(struct gw_tls_ctx *c, struct gw_str alpn, struct gw_err *err) {
-    if (alpn.len == 0) return GW_OK;
-    if (alpn.len > 255)
-        return gw_err_set(err, GW_ERR_INPUT, 0, "ALPN name of %zu bytes is over 255", alpn.len);
-    c->alpn[0] = (unsigned char)alpn.len;
-    memcpy(c->alpn + 1, alpn.ptr, alpn.len);
-    c->alpn_len = (unsigned)alpn.len + 1;
+enum gw_rc gw_tls_ctx_set_alpn(struct gw_tls_ctx *c, struct gw_str alpn, struct gw_err *err) {
+    while (alpn.len) {
+        struct gw_str name = gw_str_cut(&alpn, ',');
+        if (name.len == 0 || c->alpn_len + 1 + name.len > sizeof(c->alpn))
+            return gw_err_set(err, GW_ERR_INPUT, 0, "ALPN: an empty name, or over 255 bytes");
+        c->alpn[c->alpn_len] = (unsigned char)name.len;
+        memcpy(c->alpn + c->alpn_len + 1, name.ptr, name.len);
+        c->alpn_len += (unsigned)name.len + 1;
+    }
+    if (c->alpn_len == 0) return GW_OK;
     if (c->is_server)
         SSL_CTX_set_alpn_select_cb(c->ssl_ctx, on_alpn, c);
     else if (SSL_CTX_set_alpn_protos(c->ssl_ctx, c->alpn, c->alpn_len) != 0)
-        return gw_err_set(err, GW_ERR_INTERNAL, 0, "setting ALPN: %s", openssl_reason());
+        return gw_err_set(err, GW_ERR_INTERNAL, 0, "setting ALPN: %s", gw_tls_openssl_reason());
     return GW_OK;
 }
 
-static struct gw_tls_ctx *ctx_new(bool is_server, struct gw_err *err) {
+// What a server speaks: forward secrecy and authenticated encryption alone (RFC 9325 4.2), and
+// X25519 first. The order of suites is the client's: it knows whether it computes AES quickly.
+static bool set_strong(SSL_CTX *s) {
+    static const char tls_1_2[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                                  "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+                                  "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+    static const char tls_1_3[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+                                  "TLS_CHACHA20_POLY1305_SHA256";
+    return SSL_CTX_set_cipher_list(s, tls_1_2) == 1 && SSL_CTX_set_ciphersuites(s, tls_1_3) == 1 &&
+           SSL_CTX_set1_groups_list(s, "X25519:P-256:P-384") == 1;
+}
+
+struct gw_tls_ctx *gw_tls_ctx_make(bool is_server, struct gw_err *err) {
     struct gw_tls_ctx *c = gw_alloc(sizeof(*c));
     atomic_init(&c->refs, 1);
     c->is_server = is_server;
     ERR_clear_error();
     c->ssl_ctx = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
-    if (!c->ssl_ctx || SSL_CTX_set_min_proto_version(c->ssl_ctx, TLS1_2_VERSION) != 1) {
-        gw_err_set(err, GW_ERR_INTERNAL, 0, "new TLS context: %s", openssl_reason());
+    if (!c->ssl_ctx || SSL_CTX_set_min_proto_version(c->ssl_ctx, TLS1_2_VERSION) != 1 ||
+        (is_server && !set_strong(c->ssl_ctx))) {
+        gw_err_set(err, GW_ERR_INTERNAL, 0, "new TLS context: %s", gw_tls_openssl_reason());
         gw_tls_ctx_unref(c);
         return NULL;
     }
@@ -185,10 +105,13 @@ static struct gw_tls_ctx *ctx_new(bool is_server, struct gw_err *err) {
     return c;
 }
 
-static enum gw_rc use_chain(SSL_CTX *s, struct gw_str pem, struct gw_err *err) {
+enum gw_rc gw_tls_read_chain(struct gw_str pem, X509 **ret_leaf, STACK_OF(X509) * *ret_chain,
+                             struct gw_err *err) {
     BIO *b = pem_bio(pem);
     if (!b) return gw_err_set(err, GW_ERR_INPUT, 0, "certificate: the PEM text is empty");
     enum gw_rc rc = GW_OK;
+    X509 *leaf = NULL;
+    STACK_OF(X509) *chain = sk_X509_new_null();
     for (unsigned n = 0; rc == GW_OK && n < PEM_CERTS_MAX; n++) {
         X509 *x = NULL;
         rc = next_cert(b, &x);
@@ -196,45 +119,65 @@ static enum gw_rc use_chain(SSL_CTX *s, struct gw_str pem, struct gw_err *err) {
             rc = GW_OK;
             break;
         }
-        if (rc == GW_EOF) {
+        if (rc == GW_EOF)
             rc = gw_err_set(err, GW_ERR_INPUT, 0, "certificate: no certificate in the PEM text");
-            break;
-        }
-        bool is_used = rc == GW_OK && (n == 0 ? SSL_CTX_use_certificate(s, x)
-                                              : SSL_CTX_add1_chain_cert(s, x)) == 1;
-        if (!is_used)
+        else if (rc != GW_OK)
             rc = gw_err_set(err, GW_ERR_INPUT, 0, "certificate %u of the PEM text: %s", n + 1,
-                            openssl_reason());
-        X509_free(x);
+                            gw_tls_openssl_reason());
+        else if (n == 0)
+            leaf = x;
+        else if (sk_X509_push(chain, x) == 0)
+            rc = gw_err_set(err, GW_ERR_INTERNAL, 0, "out of memory");
     }
     BIO_free(b);
+    if (rc == GW_OK) {
+        *ret_leaf = leaf;
+        *ret_chain = chain;
+        return GW_OK;
+    }
+    X509_free(leaf);
+    sk_X509_pop_free(chain, X509_free);
     return rc;
 }
 
-static enum gw_rc use_key(SSL_CTX *s, const struct gw_secret *key_pem, struct gw_err *err) {
-    BIO *b = pem_bio(gw_secret_reveal(key_pem));
+enum gw_rc gw_tls_read_key(const struct gw_secret *pem, EVP_PKEY **ret, struct gw_err *err) {
+    BIO *b = pem_bio(gw_secret_reveal(pem));
     if (!b) return gw_err_set(err, GW_ERR_INPUT, 0, "private key: the PEM text is empty");
     EVP_PKEY *k = PEM_read_bio_PrivateKey(b, NULL, no_passphrase, NULL);
-    enum gw_rc rc = GW_OK;
-    if (!k) {
-        ERR_clear_error();
-        rc = gw_err_set(err, GW_ERR_INPUT, 0,
-                        "private key: no readable key in the PEM text (is it encrypted?)");
-    } else if (SSL_CTX_use_PrivateKey(s, k) != 1 || SSL_CTX_check_private_key(s) != 1) {
-        rc = gw_err_set(err, GW_ERR_INPUT, 0, "private key does not fit the certificate: %s",
-                        openssl_reason());
-    }
-    EVP_PKEY_free(k);
     BIO_free(b);
+    if (k) {
+        *ret = k;
+        return GW_OK;
+    }
+    ERR_clear_error();
+    return gw_err_set(err, GW_ERR_INPUT, 0,
+                      "private key: no readable key in the PEM text (is it encrypted?)");
+}
+
+static enum gw_rc use_pair(SSL_CTX *s, struct gw_str cert_pem, const struct gw_secret *key_pem,
+                           struct gw_err *err) {
+    X509 *leaf = NULL;
+    STACK_OF(X509) *chain = NULL;
+    EVP_PKEY *key = NULL;
+    enum gw_rc rc = gw_tls_read_chain(cert_pem, &leaf, &chain, err);
+    if (rc == GW_OK) rc = gw_tls_read_key(key_pem, &key, err);
+    if (rc == GW_OK && X509_check_private_key(leaf, key) != 1)
+        rc = gw_err_set(err, GW_ERR_INPUT, 0, "private key does not fit the certificate: %s",
+                        gw_tls_openssl_reason());
+    if (rc == GW_OK && SSL_CTX_use_cert_and_key(s, leaf, key, chain, 1) != 1)
+        rc = gw_err_set(err, GW_ERR_INPUT, 0, "certificate: %s", gw_tls_openssl_reason());
+    X509_free(leaf);
+    sk_X509_pop_free(chain, X509_free);
+    EVP_PKEY_free(key);
     return rc;
 }
 
 struct gw_tls_ctx *gw_tls_server_ctx(struct gw_str cert_pem, const struct gw_secret *key_pem,
                                      struct gw_str alpn, struct gw_err *err) {
-    struct gw_tls_ctx *c = ctx_new(true, err);
+    struct gw_tls_ctx *c = gw_tls_ctx_make(true, err);
     if (!c) return NULL;
-    if (use_chain(c->ssl_ctx, cert_pem, err) == GW_OK &&
-        use_key(c->ssl_ctx, key_pem, err) == GW_OK && ctx_set_alpn(c, alpn, err) == GW_OK)
+    if (use_pair(c->ssl_ctx, cert_pem, key_pem, err) == GW_OK &&
+        gw_tls_ctx_set_alpn(c, alpn, err) == GW_OK)
         return c;
     gw_tls_ctx_unref(c);
     return NULL;
@@ -244,7 +187,7 @@ static enum gw_rc trust(SSL_CTX *s, struct gw_str pem, struct gw_err *err) {
     if (pem.len == 0) {
         if (SSL_CTX_set_default_verify_paths(s) == 1) return GW_OK;
         return gw_err_set(err, GW_ERR_INTERNAL, 0, "the system's trust store: %s",
-                          openssl_reason());
+                          gw_tls_openssl_reason());
     }
     BIO *b = pem_bio(pem);
     if (!b) return gw_err_set(err, GW_ERR_INPUT, 0, "CA certificates: the PEM text is too large");
@@ -257,7 +200,7 @@ static enum gw_rc trust(SSL_CTX *s, struct gw_str pem, struct gw_err *err) {
         if (rc == GW_EOF) break;
         if (rc != GW_OK || X509_STORE_add_cert(store, x) != 1)
             rc = gw_err_set(err, GW_ERR_INPUT, 0, "CA certificate %u of the PEM text: %s", n + 1,
-                            openssl_reason());
+                            gw_tls_openssl_reason());
         X509_free(x);
         n++;
     }
@@ -268,10 +211,11 @@ static enum gw_rc trust(SSL_CTX *s, struct gw_str pem, struct gw_err *err) {
 }
 
 struct gw_tls_ctx *gw_tls_client_ctx(struct gw_str ca_pem, struct gw_str alpn, struct gw_err *err) {
-    struct gw_tls_ctx *c = ctx_new(false, err);
+    struct gw_tls_ctx *c = gw_tls_ctx_make(false, err);
     if (!c) return NULL;
     SSL_CTX_set_verify(c->ssl_ctx, SSL_VERIFY_PEER, NULL);
-    if (trust(c->ssl_ctx, ca_pem, err) == GW_OK && ctx_set_alpn(c, alpn, err) == GW_OK) return c;
+    if (trust(c->ssl_ctx, ca_pem, err) == GW_OK && gw_tls_ctx_set_alpn(c, alpn, err) == GW_OK)
+        return c;
     gw_tls_ctx_unref(c);
     return NULL;
 }
@@ -284,6 +228,7 @@ struct gw_tls_ctx *gw_tls_ctx_ref(struct gw_tls_ctx *c) {
 void gw_tls_ctx_unref(struct gw_tls_ctx *c) {
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1) return;
     SSL_CTX_free(c->ssl_ctx);
+    gw_tls_tickets_free(c->tickets);
     free(c);
 }
 
@@ -309,9 +254,9 @@ struct gw_tls *gw_tls_new(struct gw_tls_ctx *c, int fd, const char *host, struct
     t->fd = fd;
     t->host = c->is_server ? NULL : gw_strdup(host);
     t->ssl = SSL_new(c->ssl_ctx);
-    BIO *b = t->ssl ? bio_new(t) : NULL;
+    BIO *b = t->ssl ? gw_tls_bio_new(t) : NULL;
     if (!b || (t->host && !expect_host(t->ssl, t->host))) {
-        gw_err_set(err, GW_ERR_INTERNAL, 0, "new TLS connection: %s", openssl_reason());
+        gw_err_set(err, GW_ERR_INTERNAL, 0, "new TLS connection: %s", gw_tls_openssl_reason());
         BIO_free(b);
         gw_tls_free(t);
         return NULL;
@@ -329,6 +274,8 @@ void gw_tls_free(struct gw_tls *t) {
     SSL_free(t->ssl);
     gw_tls_ctx_unref(t->ctx);
     free(t->host);
+    free(t->sni);
+    free(t->unsent);
     free(t);
 }
 
@@ -353,8 +300,7 @@ static const char *failure(struct gw_tls *t, char *buf, size_t buf_bytes) {
     return reason ? reason : "unknown reason";
 }
 
-// Turns the outcome of an SSL_* call into the module's terms.
-static enum gw_rc outcome(struct gw_tls *t, int ssl_rc, const char *what, enum gw_tls_want *want,
+enum gw_rc gw_tls_outcome(struct gw_tls *t, int ssl_rc, const char *what, enum gw_tls_want *want,
                           struct gw_err *err) {
     *want = GW_TLS_WANT_NONE;
     int e = SSL_get_error(t->ssl, ssl_rc);
@@ -377,29 +323,14 @@ static enum gw_rc outcome(struct gw_tls *t, int ssl_rc, const char *what, enum g
 
 enum gw_rc gw_tls_handshake(struct gw_tls *t, enum gw_tls_want *want, struct gw_err *err) {
     ERR_clear_error();
-    enum gw_rc rc = outcome(t, SSL_do_handshake(t->ssl), "handshake", want, err);
-    if (rc == GW_OK) t->is_open = true;
+    enum gw_rc rc = gw_tls_outcome(t, SSL_do_handshake(t->ssl), "handshake", want, err);
+    if (rc == GW_OK) {
+        t->is_open = true;
+        t->held = 0;
+    }
     if (rc == GW_EOF) // close_notify in the middle of a handshake
         rc = gw_err_set(err, t->ctx->is_server ? GW_ERR_INPUT : GW_ERR_UPSTREAM, 0,
                         "TLS handshake: the peer closed the connection");
-    return rc;
-}
-
-enum gw_rc gw_tls_read(struct gw_tls *t, void *p, size_t n, size_t *ret_n, enum gw_tls_want *want,
-                       struct gw_err *err) {
-    ERR_clear_error();
-    size_t got = 0;
-    enum gw_rc rc = outcome(t, SSL_read_ex(t->ssl, p, n, &got), "read", want, err);
-    if (rc == GW_OK) *ret_n = got;
-    return rc;
-}
-
-enum gw_rc gw_tls_write(struct gw_tls *t, const void *p, size_t n, size_t *ret_n,
-                        enum gw_tls_want *want, struct gw_err *err) {
-    ERR_clear_error();
-    size_t put = 0;
-    enum gw_rc rc = outcome(t, SSL_write_ex(t->ssl, p, n, &put), "write", want, err);
-    if (rc == GW_OK) *ret_n = put;
     return rc;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resources to a config: secrets and endpoints, then backends, then listeners, then rules in the
-// order of their age, and at last one router per listener. Each resource is refused alone.
+// Resources to a config: secrets and endpoints, then backends, then certificates and listeners,
+// then rules in the order of their age, and at last one router per listener. Each resource is
+// refused alone.
 #include "dataplane/conf/compile.h"
 
 #include "dataplane/obs/metrics.h"
@@ -16,8 +17,8 @@ static enum gw_rc compile_one(struct dp_compile *c, dp_compile_fn fn, struct gw_
 
 // --- listeners ----------------------------------------------------------------------------------
 
-// Two Gateways may ask for the same port and hostname; on one data plane only one can have it. The
-// translation judges listeners of one Gateway alone.
+// Two Gateways may ask for the same port and hostname, or for a port as HTTP and as HTTPS; on one
+// data plane only one can have it. The translation judges listeners of one Gateway alone.
 static enum gw_rc check_is_free(const struct dp_compile *c, const json_t *body,
                                 struct gw_err *err) {
     size_t it = 0;
@@ -25,8 +26,12 @@ static enum gw_rc check_is_free(const struct dp_compile *c, const json_t *body,
     void *value;
     while (gw_map_next(&c->listeners, &it, &name, &value)) {
         const struct dp_listener_build *other = value;
-        if (other->port == gw_json_int(body, "port", 0) &&
-            gw_str_eq(other->listener->hostname, hostname))
+        if (other->port != gw_json_int(body, "port", 0)) continue;
+        if (other->listener->is_tls != (gw_json_get(body, "tls") != NULL))
+            return gw_err_set(err, GW_ERR_INPUT, 0, "port %u is served as %s by " GW_STR_FMT,
+                              other->port, other->listener->is_tls ? "HTTPS" : "HTTP",
+                              GW_STR_ARG(name));
+        if (gw_str_eq(other->listener->hostname, hostname))
             return gw_err_set(err, GW_ERR_INPUT, 0,
                               "port %u and hostname '" GW_STR_FMT "' are served by " GW_STR_FMT
                               " already",
@@ -49,6 +54,7 @@ enum gw_rc dp_compile_listener(struct dp_compile *c, struct gw_str name, const j
     l->requests_unrouted = gw_metric_series(&dp_metric_requests, labels);
     l->port = (uint16_t)gw_json_int(body, "port", 0);
     l->is_tls = gw_json_get(body, "tls") != NULL;
+    if (l->is_tls) dp_compile_listener_tls(c, body, l);
     b->listener = l;
     b->port = l->port;
     b->router = dp_router_builder_new();
@@ -91,7 +97,8 @@ static void build_ports(struct dp_compile *c) {
         GW_VEC_PUSH(&c->owned->routers, b->listener->router);
         list[i] = b->listener;
         if (i == 0 || all.ptr[i - 1]->port != b->port)
-            conf->ports[conf->ports_n++] = (struct dp_port){b->port, &list[i], 0};
+            conf->ports[conf->ports_n++] =
+                (struct dp_port){b->port, b->listener->is_tls, &list[i], 0};
         conf->ports[conf->ports_n - 1].len++;
     }
     free(all.ptr);
@@ -164,6 +171,7 @@ struct dp_conf *dp_conf_compile(const struct gw_map *resources, const char *vers
     each(&c, names, n, GW_IR_SECRET, dp_compile_secret);
     each(&c, names, n, GW_IR_ENDPOINTS, dp_compile_endpoints);
     each(&c, names, n, GW_IR_BACKEND, dp_compile_backend);
+    each(&c, names, n, GW_IR_TLS, dp_compile_tls);
     each(&c, names, n, GW_IR_LISTENER, dp_compile_listener);
     compile_rules(&c, names, only_rules(names, n));
     build_ports(&c);
@@ -172,6 +180,7 @@ struct dp_conf *dp_conf_compile(const struct gw_map *resources, const char *vers
     gw_map_fini(&c.endpoints, NULL);
     gw_map_fini(&c.backends, NULL);
     gw_map_fini(&c.listeners, NULL);
+    gw_map_fini(&c.certs, NULL);
     free(names);
     return c.conf;
 }

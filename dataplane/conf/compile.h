@@ -12,6 +12,7 @@ struct dp_conf_owned {
     GW_VEC(struct dp_endpoint *) endpoints;
     GW_VEC(struct gw_secret *) secrets;
     GW_VEC(struct dp_router *) routers;
+    GW_VEC(struct dp_cert *) certs;
 };
 
 // A listener while rules are added to it.
@@ -33,6 +34,7 @@ struct dp_compile {
     struct gw_map endpoints; // struct dp_endpoints *
     struct gw_map backends;  // struct dp_backend *
     struct gw_map listeners; // struct dp_listener_build *
+    struct gw_map certs;     // const struct gw_tls_cert *
 };
 
 typedef enum gw_rc (*dp_compile_fn)(struct dp_compile *c, struct gw_str name, const json_t *body,
@@ -46,6 +48,19 @@ enum gw_rc dp_compile_backend(struct dp_compile *c, struct gw_str name, const js
                               struct gw_err *err);
 enum gw_rc dp_compile_listener(struct dp_compile *c, struct gw_str name, const json_t *body,
                                struct gw_err *err);
+
+enum gw_rc dp_compile_tls(struct dp_compile *c, struct gw_str name, const json_t *body,
+                          struct gw_err *err);
+// Certificates that were refused are left out: their neighbours are unharmed.
+void dp_compile_listener_tls(struct dp_compile *c, const json_t *body, struct dp_listener *l);
+
+// certs.c: one object for equal bodies of a name, across configs, so that what did not change is
+// not parsed again. Any thread.
+struct dp_cert; // opaque, counted
+struct dp_cert *dp_cert_intern(struct gw_str name, struct gw_str chain_pem, struct gw_str key_pem,
+                               struct gw_err *err);
+void dp_cert_unref(struct dp_cert *c);
+const struct gw_tls_cert *dp_cert_tls(const struct dp_cert *c);
 
 // A rule that is compiled, and what it takes to put rules in order and into routers.
 struct dp_rule_build {

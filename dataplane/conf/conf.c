@@ -16,9 +16,12 @@ static void release_owned(struct dp_conf_owned *o) {
         dp_endpoint_conf_unref(o->endpoints.ptr[i]);
     for (size_t i = 0; i < o->secrets.len; i++)
         gw_secret_unref(o->secrets.ptr[i]);
+    for (size_t i = 0; i < o->certs.len; i++)
+        dp_cert_unref(o->certs.ptr[i]);
     GW_VEC_FINI(&o->routers);
     GW_VEC_FINI(&o->endpoints);
     GW_VEC_FINI(&o->secrets);
+    GW_VEC_FINI(&o->certs);
     free(o);
 }
 

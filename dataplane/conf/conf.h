@@ -13,6 +13,7 @@
 #include "shared/metric.h"
 #include "shared/provider.h"
 #include "shared/secret.h"
+#include "shared/tls.h"
 
 #define DP_ADDR_INVALID_REASON_MAX 64
 
@@ -119,17 +120,21 @@ struct dp_rule_match {
 };
 
 struct dp_listener {
-    struct gw_str name;       // "listener/default/edge/http"
-    struct gw_str gateway;    // "default/edge"
-    struct gw_str section;    // "http"
-    struct gw_str hostname;   // "": any
-    uint16_t port;            // as the Gateway names it
-    bool is_tls;              // HTTPS
+    struct gw_str name;     // "listener/default/edge/http"
+    struct gw_str gateway;  // "default/edge"
+    struct gw_str section;  // "http"
+    struct gw_str hostname; // "": any
+    uint16_t port;          // as the Gateway names it
+    bool is_tls;            // HTTPS
+    // What may be shown to its clients; none: every handshake is refused.
+    const struct gw_tls_cert *const *certs;
+    unsigned certs_n;
     struct dp_router *router; // targets are const struct dp_rule_match *
     gw_metric_id requests_unrouted;
 };
 struct dp_port {
     uint16_t port;
+    bool is_tls; // of all its listeners
     const struct dp_listener *const *listeners;
     unsigned len;
 };
@@ -148,6 +153,11 @@ struct dp_conf *dp_conf_ref(struct dp_conf *c);
 void dp_conf_unref(struct dp_conf *c); // any thread
 // Best listener of a port for a host (dp_hostname_fit); NULL: none.
 const struct dp_listener *dp_conf_listener(const struct dp_port *p, struct gw_str host);
+// certs.c: what the listener of a port that serves name (lower case, "" none given) shows: of each
+// type of key the certificate that covers the name best, or the first where none does. NULL:
+// nobody serves this name, or without a certificate. Scope: the listener.
+const struct dp_listener *dp_conf_certs(const struct dp_port *p, struct gw_str name,
+                                        struct gw_tls_choice *ret);
 const struct dp_port *dp_conf_port(const struct dp_conf *c, uint16_t port);
 
 // --- compile: pure but for interning endpoints and registering metrics -------------------------

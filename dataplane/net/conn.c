@@ -10,12 +10,15 @@
 #define IOV_MAX_PER_CALL 64
 // A slice below this is copied when it is queued: it would pin a whole slab for its few bytes.
 #define QUEUE_COPY_BELOW (GW_SLAB_BYTES / 4)
-// What one call hands to TLS at once: one full record.
-#define TLS_RECORD_BYTES 16384
+
+// What waits for the kernel: queued here, or sealed already.
+static bool is_blocked(const struct dp_conn *c) {
+    return c->out.bytes || (c->tls && gw_tls_unsent(c->tls));
+}
 
 static uint32_t interest(const struct dp_conn *c) {
     uint32_t ev = c->reading ? EPOLLIN : c->watching ? EPOLLRDHUP : 0;
-    if (c->out.bytes || c->tls_want_write) ev |= EPOLLOUT;
+    if (is_blocked(c) || c->tls_want_write) ev |= EPOLLOUT;
     return ev;
 }
 
@@ -33,7 +36,7 @@ static void on_io(struct gw_io *io, uint32_t events) {
             c->throttled = false;
             c->ops->on_drained(c);
             if (!dp_conn_is_open(c)) return;
-        } else if (c->out.bytes == 0) {
+        } else if (!is_blocked(c)) {
             c->ops->on_drained(c);
             if (!dp_conn_is_open(c)) return;
         }
@@ -72,6 +75,15 @@ void dp_conn_end(struct dp_conn *c) {
     shutdown(c->io.fd, SHUT_WR);
 }
 
+int dp_conn_take(struct dp_conn *c, struct gw_tls **ret_tls) {
+    int fd = c->io.fd;
+    *ret_tls = c->tls;
+    c->tls = NULL;
+    gw_io_del(c->loop, &c->io);
+    drop(c);
+    return fd;
+}
+
 void dp_conn_abort(struct dp_conn *c) {
     if (!dp_conn_is_open(c)) return;
     int fd = c->io.fd;
@@ -87,7 +99,7 @@ enum gw_rc dp_conn_read(struct dp_conn *c, struct gw_slab *slab, size_t *ret_n,
     size_t room = GW_SLAB_BYTES - slab->used;
     if (c->tls) {
         enum gw_tls_want want = GW_TLS_WANT_NONE;
-        enum gw_rc rc = gw_tls_read(c->tls, slab->data + slab->used, room, ret_n, &want, err);
+        enum gw_rc rc = gw_tls_fill(c->tls, slab->data + slab->used, room, ret_n, &want, err);
         if (rc == GW_OK) slab->used += (unsigned)*ret_n;
         if (rc == GW_AGAIN && want == GW_TLS_WANT_WRITE) {
             c->tls_want_write = true;
@@ -163,19 +175,19 @@ static enum gw_rc write_plain(struct dp_conn *c, struct gw_buf *b, struct gw_err
 }
 
 static enum gw_rc write_tls(struct dp_conn *c, struct gw_buf *b, struct gw_err *err) {
-    while (b->bytes) {
-        char record[TLS_RECORD_BYTES];
-        size_t n = gw_buf_peek(b, 0, record, sizeof(record));
-        size_t sent = 0;
+    do {
+        struct iovec iov[IOV_MAX_PER_CALL];
+        int n = gw_buf_iov(b, iov, IOV_MAX_PER_CALL);
+        size_t taken = 0;
         enum gw_tls_want want = GW_TLS_WANT_NONE;
-        enum gw_rc rc = gw_tls_write(c->tls, record, n, &sent, &want, err);
+        enum gw_rc rc = gw_tls_writev(c->tls, iov, n, &taken, &want, err);
+        gw_buf_consume(b, taken);
         if (rc == GW_AGAIN) return GW_AGAIN;
         if (rc != GW_OK) {
             c->failed = true;
             return rc;
         }
-        gw_buf_consume(b, sent);
-    }
+    } while (b->bytes);
     return GW_OK;
 }
 
@@ -193,13 +205,14 @@ static void queue_batch(struct dp_conn *c) {
 enum gw_rc dp_conn_flush(struct dp_conn *c, struct gw_err *err) {
     if (!dp_conn_is_open(c) || c->failed)
         return gw_err_set(err, GW_ERR_UPSTREAM, 502, "connection lost");
-    bool was_queued = c->out.bytes != 0;
-    if (was_queued && c->batch.bytes) queue_batch(c);
-    struct gw_buf *from = was_queued ? &c->out : &c->batch;
+    bool was_blocked = is_blocked(c);
+    if (was_blocked && c->batch.bytes) queue_batch(c);
+    struct gw_buf *from = was_blocked ? &c->out : &c->batch;
+    if (!was_blocked && !from->bytes) return GW_OK;
     enum gw_rc rc = c->tls ? write_tls(c, from, err) : write_plain(c, from, err);
     if (rc != GW_OK && rc != GW_AGAIN) return rc;
     if (c->batch.bytes) queue_batch(c);
-    if (was_queued != (c->out.bytes != 0)) gw_io_mod(c->loop, &c->io, interest(c));
+    if (was_blocked != is_blocked(c)) gw_io_mod(c->loop, &c->io, interest(c));
     return GW_OK;
 }
 

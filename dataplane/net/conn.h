@@ -11,7 +11,7 @@
 #include "shared/tls.h"
 
 // Per direction and connection. A slow reader costs this much and no more: one read may pass
-// it, which adds at most a slab.
+// it, which adds at most a slab; TLS adds what is sealed already, at most GW_TLS_BATCH_BYTES.
 #define DP_CONN_QUEUE_HIGH (64 * 1024)
 #define DP_CONN_QUEUE_LOW (16 * 1024)
 
@@ -46,11 +46,15 @@ void dp_conn_close(struct dp_conn *c);
 void dp_conn_abort(struct dp_conn *c);
 // Ends our side (with close_notify over TLS): no more is sent, what comes can still be read.
 void dp_conn_end(struct dp_conn *c);
+// Unregisters without closing: the caller owns what is returned, and *ret_tls. Nothing may be
+// queued.
+int dp_conn_take(struct dp_conn *c, struct gw_tls **ret_tls);
 static inline bool dp_conn_is_open(const struct dp_conn *c) {
     return c->io.fd >= 0;
 }
 
-// Reads once into the free part of slab and advances slab->used. GW_OK with *ret_n > 0, GW_AGAIN,
+// Reads once into the free part of slab and advances slab->used. Over TLS a slab with room for a
+// record leaves nothing behind that no event would tell of. GW_OK with *ret_n > 0, GW_AGAIN,
 // GW_EOF, GW_ERR_UPSTREAM.
 enum gw_rc dp_conn_read(struct dp_conn *c, struct gw_slab *slab, size_t *ret_n, struct gw_err *err)
     GW_MUST_USE;
@@ -71,7 +75,7 @@ enum gw_rc dp_conn_flush(struct dp_conn *c, struct gw_err *err) GW_MUST_USE;
 // True where the owner must stop feeding; on_drained will follow.
 bool dp_conn_is_full(struct dp_conn *c);
 static inline bool dp_conn_is_flushed(const struct dp_conn *c) {
-    return c->out.bytes == 0 && c->batch.bytes == 0;
+    return c->out.bytes == 0 && c->batch.bytes == 0 && (!c->tls || gw_tls_unsent(c->tls) == 0);
 }
 
 #endif
