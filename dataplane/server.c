@@ -5,6 +5,7 @@
 
 #include "dataplane/net/listener.h"
 #include "dataplane/obs/metrics.h"
+#include "dataplane/proxy/down.h"
 #include "dataplane/upstream/pool_internal.h"
 #include "shared/vec.h"
 
@@ -19,7 +20,7 @@ struct dp_server {
     pthread_t *threads;
     unsigned workers_n, running_n;
     struct dp_access_log *log;
-    struct gw_tls_ctx *tls;
+    struct gw_tls_ctx *tls, *server_tls; // to upstreams, of HTTPS ports
     struct dp_conf_client *conf;
     struct dp_admin *admin;
     atomic_bool draining;
@@ -212,6 +213,8 @@ static enum gw_rc start_workers(struct dp_server *s, struct gw_err *err) {
     s->threads = gw_alloc(s->workers_n * sizeof(*s->threads));
     for (unsigned i = 0; i < s->workers_n; i++)
         GW_TRY(dp_worker_init(&s->workers[i], i, &s->options.settings, s->log, s->tls, err));
+    for (unsigned i = 0; i < s->workers_n; i++)
+        s->workers[i].server_tls = s->server_tls;
     for (; s->running_n < s->workers_n; s->running_n++) {
         struct dp_worker *w = &s->workers[s->running_n];
         if (pthread_create(&s->threads[s->running_n], NULL, worker_main, w) != 0)
@@ -248,7 +251,8 @@ struct dp_server *dp_server_start(const struct dp_options *o, struct gw_err *err
     dp_upstream_gauge = dp_metrics.upstream;
     dp_upstream_total = dp_metrics.upstream_total;
     s->tls = upstream_tls(o, err);
-    s->log = s->tls ? dp_access_log_open(o->access_log, err) : NULL;
+    if (s->tls) s->server_tls = dp_server_tls(err);
+    s->log = s->server_tls ? dp_access_log_open(o->access_log, err) : NULL;
     if (!s->log || start_workers(s, err) != GW_OK || start_conf(s, err) != GW_OK) goto fail;
     struct dp_admin_opts ao = {
         .host = o->admin_host, .port = o->admin_port, .conf = s->conf, .draining = &s->draining};
@@ -290,6 +294,7 @@ void dp_server_free(struct dp_server *s) {
         if (s->workers[i].loop) dp_worker_fini(&s->workers[i]);
     if (s->log) dp_access_log_close(s->log);
     gw_tls_ctx_unref(s->tls);
+    gw_tls_ctx_unref(s->server_tls);
     pthread_mutex_destroy(&s->applying);
     GW_VEC_FINI(&s->ports);
     free(s->workers);

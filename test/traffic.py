@@ -13,10 +13,13 @@ from harness import Reader
 
 
 class Traffic:
-    """Clients that ask one after the other; a new connection follows `Connection: close`."""
+    """Clients that ask one after the other; a new connection follows `Connection: close`, or after
+    so many requests. connect: makes a connection, where it is not the stack's plain port."""
 
-    def __init__(self, stack, path="/", *, clients=2, pause=0.002, timeout=10):
-        self.stack, self.path, self.pause, self.timeout = stack, path, pause, timeout
+    def __init__(self, stack, path="/", *, clients=2, pause=0.002, timeout=10, host="test",
+                 connect=None, per_connection=None):
+        self.path, self.pause, self.host, self.per_connection = path, pause, host, per_connection
+        self.connect = connect or (lambda: stack.connect(timeout=timeout))
         self.answered, self.connections, self.lost = 0, 0, []
         self.slowest = 0.0
         self.lock, self.ended = threading.Lock(), threading.Event()
@@ -25,7 +28,7 @@ class Traffic:
     def one(self, s, reader):
         """True where the connection can go on."""
         begin = time.monotonic()
-        s.sendall(f"GET {self.path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        s.sendall(f"GET {self.path} HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode())
         r = reader.response()
         took = time.monotonic() - begin
         with self.lock:
@@ -39,10 +42,13 @@ class Traffic:
     def run(self):
         while not self.ended.is_set():
             try:
-                with self.stack.connect(timeout=self.timeout) as s:
+                with self.connect() as s:
                     self.connections += 1
-                    reader = Reader(s)
+                    reader, asked = Reader(s), 0
                     while not self.ended.is_set() and self.one(s, reader):
+                        asked += 1
+                        if asked == self.per_connection:
+                            break
                         time.sleep(self.pause)
             except OSError as e:
                 if self.ended.is_set():

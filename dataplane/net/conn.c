@@ -75,6 +75,17 @@ void dp_conn_end(struct dp_conn *c) {
     shutdown(c->io.fd, SHUT_WR);
 }
 
+enum gw_rc dp_conn_handshake(struct dp_conn *c, struct gw_err *err) {
+    enum gw_tls_want want = GW_TLS_WANT_NONE;
+    enum gw_rc rc = gw_tls_handshake(c->tls, &want, err);
+    if (rc != GW_AGAIN) return rc;
+    c->tls_want_write = want == GW_TLS_WANT_WRITE;
+    c->reading = !c->tls_want_write;
+    c->watching = c->tls_want_write;
+    gw_io_mod(c->loop, &c->io, interest(c));
+    return GW_AGAIN;
+}
+
 int dp_conn_take(struct dp_conn *c, struct gw_tls **ret_tls) {
     int fd = c->io.fd;
     *ret_tls = c->tls;

@@ -46,6 +46,8 @@ void dp_conn_close(struct dp_conn *c);
 void dp_conn_abort(struct dp_conn *c);
 // Ends our side (with close_notify over TLS): no more is sent, what comes can still be read.
 void dp_conn_end(struct dp_conn *c);
+// A step of the handshake of c->tls. GW_AGAIN: on_readable or on_drained asks for the next.
+enum gw_rc dp_conn_handshake(struct dp_conn *c, struct gw_err *err) GW_MUST_USE;
 // Unregisters without closing: the caller owns what is returned, and *ret_tls. Nothing may be
 // queued.
 int dp_conn_take(struct dp_conn *c, struct gw_tls **ret_tls);

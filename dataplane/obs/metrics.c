@@ -99,6 +99,12 @@ const struct gw_metric_family dp_metric_mirrors = {
     .type = GW_METRIC_COUNTER,
     .labels = {"outcome"},
 };
+const struct gw_metric_family dp_metric_handshakes = {
+    .name = "tandem_tls_handshakes_total",
+    .help = "TLS handshakes of clients; unserved: for a name without a listener or certificate.",
+    .type = GW_METRIC_COUNTER,
+    .labels = {"result"},
+};
 const struct gw_metric_family dp_metric_snapshot_info = {
     .name = "tandem_snapshot_info",
     .help = "1 for the snapshot version that serves.",
@@ -140,6 +146,11 @@ void dp_metrics_init(void) {
         .upstream = one(&dp_metric_connections, "upstream"),
         .downstream_total = one(&dp_metric_connections_total, "downstream"),
         .upstream_total = one(&dp_metric_connections_total, "upstream"),
+        .handshakes_full = one(&dp_metric_handshakes, "full"),
+        .handshakes_resumed = one(&dp_metric_handshakes, "resumed"),
+        .handshakes_unserved = one(&dp_metric_handshakes, "unserved"),
+        .handshakes_failed = one(&dp_metric_handshakes, "failed"),
+        .handshakes_timeout = one(&dp_metric_handshakes, "timeout"),
         .snapshots_applied = one(&dp_metric_snapshots, "applied"),
         .snapshots_refused = one(&dp_metric_snapshots, "refused"),
     };

@@ -6,6 +6,8 @@
 #include "shared/metric.h"
 
 extern const struct gw_metric_family
+    dp_metric_handshakes,      // tandem_tls_handshakes_total
+                               // {result=full|resumed|unserved|failed|timeout}
     dp_metric_requests,        // tandem_requests_total {gateway=, route, rule, code=1xx..5xx|none}
     dp_metric_request_seconds, // tandem_request_seconds {route, rule}, histogram, observed in us
     dp_metric_bytes,           // tandem_bytes_total {direction=in|out}
@@ -32,6 +34,8 @@ extern const struct gw_metric_family
 struct dp_metrics {
     gw_metric_id bytes_in, bytes_out, retries, log_dropped, fiber_stack;
     gw_metric_id downstream, upstream, downstream_total, upstream_total;
+    gw_metric_id handshakes_full, handshakes_resumed, handshakes_unserved, handshakes_failed,
+        handshakes_timeout;
     gw_metric_id snapshots_applied, snapshots_refused;
 };
 extern struct dp_metrics dp_metrics;

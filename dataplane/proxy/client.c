@@ -16,7 +16,6 @@ void dp_client_link(struct dp_client *c, struct dp_worker *w, uint16_t conf_port
     w->clients = c;
     w->clients_n++;
     gw_metric_add(dp_metrics.downstream, 1);
-    gw_metric_add(dp_metrics.downstream_total, 1);
 }
 
 void dp_client_unlink(struct dp_client *c) {

@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 // Slabs read in a row from one busy client before others get their turn.
 #define READS_PER_TURN 4
@@ -45,7 +44,7 @@ static void linger(struct dp_client_h1 *c) {
     c->lingering = true;
     gw_buf_fini(&c->in);
     bool flushed = dp_conn_is_flushed(&c->base.conn);
-    if (flushed) shutdown(c->base.conn.io.fd, SHUT_WR);
+    if (flushed) dp_conn_end(&c->base.conn);
     wait_for(c, DP_H1_WAIT_LINGER, flushed ? DP_LINGER_MS : c->base.worker->settings->stream_ms);
     dp_conn_set_reading(&c->base.conn, true);
 }
@@ -252,16 +251,18 @@ static void drain(struct dp_client *base, enum dp_drain how) {
 }
 static const struct dp_client_ops ops = {drain};
 
-void dp_client_accept(struct dp_worker *w, int fd, uint16_t conf_port, const char *peer) {
+void dp_client_h1_start(struct dp_worker *w, const struct dp_accepted *a) {
     struct dp_client_h1 *c = gw_alloc(sizeof(*c));
     struct gw_err err;
-    if (dp_conn_init(&c->base.conn, w->loop, fd, &client_ops, &err) != GW_OK) {
-        dp_listener_close_fd(fd);
+    if (dp_conn_init(&c->base.conn, w->loop, a->fd, &client_ops, &err) != GW_OK) {
+        gw_tls_free(a->tls);
+        dp_listener_close_fd(a->fd);
         free(c);
         return;
     }
+    c->base.conn.tls = a->tls;
     c->base.ops = &ops;
-    dp_client_link(&c->base, w, conf_port, peer);
+    dp_client_link(&c->base, w, a->conf_port, a->peer);
     dp_h1_decoder_init(&c->decoder, DP_H1_REQUESTS);
     gw_timer_init(&c->timer, on_timer);
     // The first request must begin within the time for a head.

@@ -70,7 +70,18 @@ struct dp_down_ops {
 };
 extern const struct dp_down_ops dp_down_h1; // client_h1.c
 
-// Takes fd, a connection on a plain port.
-void dp_client_accept(struct dp_worker *w, int fd, uint16_t conf_port, const char *peer);
+// A connection that nobody owns yet.
+struct dp_accepted {
+    int fd;
+    struct gw_tls *tls; // its handshake is done; NULL on a plain port
+    uint16_t conf_port;
+    const char *peer; // borrowed during the call
+};
+// All take fd and tls.
+void dp_tls_accept(struct dp_worker *w,
+                   const struct dp_accepted *a); // accept.c: shakes hands first
+void dp_client_h1_start(struct dp_worker *w, const struct dp_accepted *a);
+// accept.c: the context of all handshakes of a process; owned by caller.
+struct gw_tls_ctx *dp_server_tls(struct gw_err *err);
 
 #endif

@@ -62,7 +62,8 @@ static enum gw_rc set_forwarded(struct dp_req *r) {
         return GW_OK;
     }
     GW_TRY(add_forwarded_for(r));
-    return dp_fields_add(f, &r->arena, GW_STR("x-forwarded-proto"), GW_STR("http"));
+    return dp_fields_add(f, &r->arena, GW_STR("x-forwarded-proto"),
+                         r->listener->is_tls ? GW_STR("https") : GW_STR("http"));
 }
 
 enum gw_rc dp_req_forwarded(struct dp_req *r) {

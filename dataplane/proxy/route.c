@@ -23,12 +23,25 @@ static void take_rule(struct dp_req *r, const struct dp_rule_match *found) {
     dp_req_arm(r, DP_DEADLINE_WHOLE, 0);
 }
 
+// A connection stands for the listener that its handshake chose: a certificate for one name is no
+// leave to ask for another listener's hosts (RFC 9110 15.5.20, GEP-3567). Then the connection's
+// listener is the one to be noted.
+static bool is_misdirected(struct dp_req *r, const struct dp_port *port) {
+    const struct gw_tls *tls = r->client->conn.tls;
+    if (!tls) return false;
+    struct gw_str name = gw_tls_server_name(tls);
+    if (gw_str_eq(name, r->head->host)) return false;
+    const struct dp_listener *own = dp_conf_listener(port, name), *asked = r->listener;
+    r->listener = own;
+    return own != asked;
+}
+
 enum gw_rc dp_step_route(struct dp_req *r) {
     const struct dp_conf *conf = r->conf->conf;
     const struct dp_port *port = conf ? dp_conf_port(conf, r->client->conf_port) : NULL;
     if (r->head->method == DP_METHOD_CONNECT)
         return dp_req_fail(r, GW_ERR_INPUT, 501, "not_implemented", "CONNECT is not supported");
-    if (!port) {
+    if (!port || port->is_tls != (r->client->conn.tls != NULL)) {
         // The listener is gone; the connection outlived it.
         r->keep_alive = false;
         return dp_req_fail(r, GW_ERR_INPUT, 404, "no_listener",
@@ -37,6 +50,9 @@ enum gw_rc dp_step_route(struct dp_req *r) {
     r->listener = dp_conf_listener(port, r->head->host);
     if (!r->listener)
         return dp_req_fail(r, GW_ERR_INPUT, 404, "no_listener", "no listener serves this host");
+    if (is_misdirected(r, port))
+        return dp_req_fail(r, GW_ERR_INPUT, 421, "misdirected",
+                           "this host belongs to another listener than the connection's");
     const struct dp_rule_match *found = dp_router_match(r->listener->router, r->head);
     if (r->head->method == DP_METHOD_OPTIONS) found = match_preflight(r, found);
     if (!found)

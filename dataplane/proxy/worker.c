@@ -39,12 +39,20 @@ void dp_worker_conf_unref(struct dp_worker_conf *c) {
     free(c);
 }
 
+// Where a port is gone, what is left of it stays what it was.
+static void set_protocol(struct dp_listen *l, const struct dp_conf *conf) {
+    const struct dp_port *p = conf ? dp_conf_port(conf, l->conf_port) : NULL;
+    if (p) l->is_tls = p->is_tls;
+}
+
 void dp_worker_set_conf(struct dp_worker *w, struct dp_conf *conf) {
     struct dp_worker_conf *old = w->conf;
     w->conf = gw_alloc(sizeof(*w->conf));
     w->conf->conf = conf;
     w->conf->refs = 1;
     dp_worker_conf_unref(old);
+    for (struct dp_listen *l = w->listens; l; l = l->next)
+        set_protocol(l, conf);
 }
 
 // --- accepting ----------------------------------------------------------------------------------
@@ -64,7 +72,12 @@ static void on_accept(struct gw_io *io, uint32_t events GW_UNUSED) {
             gw_timer_set(w->loop, &w->tick, ACCEPT_PAUSE_MS);
         }
         if (rc != GW_OK) return;
-        dp_client_accept(w, fd, l->conf_port, peer);
+        gw_metric_add(dp_metrics.downstream_total, 1);
+        struct dp_accepted a = {.fd = fd, .conf_port = l->conf_port, .peer = peer};
+        if (l->is_tls)
+            dp_tls_accept(w, &a);
+        else
+            dp_client_h1_start(w, &a);
     }
 }
 
@@ -77,6 +90,7 @@ void dp_worker_listen(struct dp_worker *w, int fd, uint16_t conf_port) {
     struct gw_err err;
     l->worker = w;
     l->conf_port = conf_port;
+    set_protocol(l, w->conf->conf);
     if (gw_io_add(w->loop, &l->io, fd, EPOLLIN, on_accept, &err) != GW_OK) {
         GW_ERROR("worker", "cannot listen", GW_KS("err", err.text));
         close(fd);

@@ -40,6 +40,7 @@ struct dp_listen {
     struct dp_worker *worker;
     struct dp_listen *next;
     uint16_t conf_port; // as the Gateway names it
+    bool is_tls;
 };
 
 struct dp_worker {
@@ -49,6 +50,7 @@ struct dp_worker {
     struct gw_fiber_pool *fibers;
     struct dp_dns *dns;
     struct dp_upstream upstream;
+    struct gw_tls_ctx *server_tls; // of HTTPS ports, the same for all workers; borrowed
     struct dp_access_buf *log;
     struct dp_worker_conf *conf; // never NULL once running
     struct dp_listen *listens;
