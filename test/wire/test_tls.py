@@ -383,7 +383,8 @@ def test_a_hello_that_trickles_buys_no_time(hasty):
 @pytest.mark.parametrize("data", [
     b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"\0" * 64, b"\x16\x03\x01\x00\x05hello....",
     b"\x80\x2e\x01\x00\x02", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\xff" * 5000,
-    b"\x15\x03\x01\x00\x02\x02\x28", b"\x17\x03\x03\x00\x01x"])
+    b"\x15\x03\x01\x00\x02\x02\x28", b"\x17\x03\x03\x00\x01x"],
+    ids=["http", "zeros", "hello", "ssl2", "h2", "ones", "alert", "data"])
 def test_garbage_instead_of_a_hello_is_closed_cleanly(hasty, data):
     with hasty.connect(hasty.port2) as s:
         s.sendall(data)
