@@ -195,7 +195,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         if (s && !s->sent_end) lose_stream(h, "too many streams that the peer reset");
         break;
     case NGHTTP2_SETTINGS:
-        if (frame->hd.flags & NGHTTP2_FLAG_ACK) h->has_settings_ack = true;
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+            h->has_settings_ack = true;
+        else
+            h->has_settings = true;
         break;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK) h->pongs++;
@@ -418,10 +421,17 @@ unsigned dp_h2_pongs(const struct dp_h2 *h) {
     return h->pongs;
 }
 
-bool dp_h2_may_open(const struct dp_h2 *h) {
+bool dp_h2_has_settings(const struct dp_h2 *h) {
+    return h->has_settings;
+}
+
+unsigned dp_h2_places(const struct dp_h2 *h) {
     uint32_t peers =
         nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    return peers < DP_H2_STREAMS_MAX ? peers : DP_H2_STREAMS_MAX;
+}
+
+bool dp_h2_may_open(const struct dp_h2 *h) {
     return h->conf.role == DP_H2_CLIENT && !h->is_dead && !h->is_peer_going && h->why.rc == GW_OK &&
-           h->open_n < DP_H2_STREAMS_MAX && h->open_n < peers &&
-           nghttp2_session_check_request_allowed(h->session);
+           h->open_n < dp_h2_places(h) && nghttp2_session_check_request_allowed(h->session);
 }

@@ -108,6 +108,9 @@ bool dp_h2_is_closed(const struct dp_h2_stream *s); // nothing can be sent or re
 enum gw_rc dp_h2_open(struct dp_h2 *h, const struct dp_head *head, struct gw_arena *arena,
                       struct dp_h2_stream **ret, struct gw_err *err) GW_MUST_USE;
 bool dp_h2_may_open(const struct dp_h2 *h);
+// A client's: the peer's SETTINGS came, so it speaks HTTP/2; how many streams it takes at once.
+bool dp_h2_has_settings(const struct dp_h2 *h);
+unsigned dp_h2_places(const struct dp_h2 *h);
 // A server's: once, after any interim ones. head as above. A head that turns out to be all there is
 // goes out as one frame with END_STREAM (gRPC's trailers-only answers need that).
 void dp_h2_send_interim(struct dp_h2_stream *s, const struct dp_head *head);

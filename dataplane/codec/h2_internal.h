@@ -58,8 +58,8 @@ struct dp_h2_stream {
 struct dp_h2 {
     struct dp_h2_conf conf;
     nghttp2_session *session;
-    int64_t now_ms, settings_ms; // when ours were sent
-    bool has_settings_ack, is_peer_going, is_dead;
+    int64_t now_ms, settings_ms;                                 // when ours were sent
+    bool has_settings, has_settings_ack, is_peer_going, is_dead; // settings: the peer's
     unsigned pongs;
     struct dp_h2_bucket idle_frames, lost_streams;
     struct gw_err why; // rc GW_OK: fine

@@ -86,6 +86,7 @@ static void send_request(struct dp_req *r) {
             dp_body_pump(r);
             return;
         }
+        r->up->push_end(r, NULL); // an empty one, said in an attempt before
     }
     (void)r->up->flush(r);
 }
@@ -97,16 +98,41 @@ static void begin_time(struct dp_req *r) {
     if (ms > 0) dp_req_arm(r, DP_DEADLINE_WHOLE, 0);
 }
 
-// *ret_pooled: on a connection that had served before.
-static enum gw_rc try_once(struct dp_req *r, bool fresh, bool *ret_pooled, bool *ret_again) {
-    *ret_again = *ret_pooled = false;
+int64_t dp_up_connect_ms(const struct dp_req *r) {
+    if (r->llm && r->backend->llm->timeouts.connect_ms >= 0)
+        return r->backend->llm->timeouts.connect_ms;
+    return r->worker->settings->connect_ms;
+}
+
+// What to do after an attempt that failed.
+enum again {
+    AGAIN_NEVER,
+    AGAIN_ELSEWHERE, // the endpoint took no request
+    AGAIN_FRESH,     // a dead pooled connection says nothing about the endpoint
+};
+
+// Not a byte of the body is gone, so that it can be sent once more.
+static bool has_whole_body(const struct dp_req *r) {
+    return r->body_mode == DP_BODY_GATHER || r->body_bytes == 0;
+}
+
+static enum again after(const struct dp_req *r, enum gw_rc rc, bool pooled) {
+    if (rc == GW_ERR_TIMEOUT || rc == GW_CANCELLED) return AGAIN_NEVER;
+    if (r->up->is_unseen(r) && has_whole_body(r)) return AGAIN_ELSEWHERE;
+    return pooled && r->replayable && r->up->is_silent(r) ? AGAIN_FRESH : AGAIN_NEVER;
+}
+
+static enum gw_rc try_once(struct dp_req *r, bool fresh, enum again *ret_again) {
+    bool pooled = false;
+    *ret_again = AGAIN_NEVER;
     r->attempts++;
     begin_time(r);
-    r->up = &dp_up_h1;
+    r->up = r->backend->protocol == DP_PROTOCOL_H2C ? &dp_up_h2 : &dp_up_h1;
     dp_balance_begin(r->endpoint);
-    enum gw_rc rc = r->up->get(r, fresh, ret_pooled);
+    enum gw_rc rc = r->up->get(r, fresh, &pooled);
     if (rc != GW_OK) {
-        *ret_again = !r->up->is_connecting(r) && (rc == GW_ERR_UPSTREAM || rc == GW_ERR_TIMEOUT);
+        bool can_be_elsewhere = rc == GW_ERR_UPSTREAM || rc == GW_ERR_TIMEOUT;
+        if (can_be_elsewhere && !r->up->is_connecting(r)) *ret_again = AGAIN_ELSEWHERE;
         return rc;
     }
     gw_metric_add(r->endpoint->requests, 1);
@@ -118,7 +144,7 @@ static enum gw_rc try_once(struct dp_req *r, bool fresh, bool *ret_pooled, bool 
         rc = dp_req_wait_for(r, DP_WAKE_ANSWER);
     }
     if (rc == GW_OK) return GW_OK;
-    *ret_again = *ret_pooled && r->up->is_silent(r) && r->replayable && rc != GW_ERR_TIMEOUT;
+    *ret_again = after(r, rc, pooled);
     if (rc != GW_CANCELLED) gw_metric_add(r->endpoint->failures, 1);
     return rc;
 }
@@ -139,24 +165,31 @@ static enum gw_rc pick_endpoint(struct dp_req *r, const struct dp_endpoint *avoi
     return GW_OK;
 }
 
+// As before the first attempt.
+static void forget_attempt(struct dp_req *r) {
+    gw_metric_add(dp_metrics.retries, 1);
+    dp_upstream_drop(r);
+    r->err.text[0] = 0;
+    r->code = NULL;
+    r->wakes &= DP_WAKE_GONE;
+    if (r->body_mode == DP_BODY_GATHER || r->body_done) return;
+    r->body_mode = DP_BODY_WAIT;
+    r->down->set_reading(r, true); // to notice a client that leaves
+}
+
 enum gw_rc dp_step_upstream(struct dp_req *r) {
-    struct dp_endpoint *avoid = NULL;
-    bool fresh = false, again = false;
+    const struct dp_endpoint *avoid = NULL;
+    enum again again = AGAIN_NEVER;
     enum gw_rc rc;
     r->replayable = is_replayable(r);
     GW_TRY(dp_req_forwarded(r));
     do {
         rc = pick_endpoint(r, avoid);
         if (rc != GW_OK) break;
-        rc = try_once(r, fresh, &fresh, &again);
-        if (rc == GW_OK || !again || r->attempts >= DP_ATTEMPTS_MAX) break;
-        // A dead pooled connection says nothing about the endpoint; one that cannot be connected to
-        // is avoided.
-        avoid = fresh ? NULL : r->endpoint;
-        gw_metric_add(dp_metrics.retries, 1);
-        dp_upstream_drop(r);
-        r->err.text[0] = 0;
-        r->code = NULL;
+        rc = try_once(r, again == AGAIN_FRESH, &again);
+        if (again == AGAIN_NEVER || r->attempts >= DP_ATTEMPTS_MAX) break;
+        avoid = again == AGAIN_ELSEWHERE ? r->endpoint : NULL;
+        forget_attempt(r);
     } while (true);
     if (rc != GW_OK && rc != GW_CANCELLED && !r->code) r->code = "bad_gateway";
     return rc;

@@ -83,7 +83,10 @@ struct dp_req {
     // upstream
     struct dp_endpoint *endpoint; // holds a reference and a place in its load
     const struct dp_up_ops *up;   // NULL: nothing is lent
-    struct dp_up_h1_state h1;
+    union {
+        struct dp_up_h1_state h1;
+        struct dp_up_h2_state h2;
+    };               // of up
     bool replayable; // nothing is lost by sending it once more
     unsigned attempts;
 

@@ -3,6 +3,7 @@
 #ifndef DP_PROXY_UP_H
 #define DP_PROXY_UP_H
 
+#include "dataplane/upstream/h2_pool.h"
 #include "dataplane/upstream/pool.h"
 
 struct dp_req;
@@ -33,10 +34,13 @@ struct dp_up_ops {
     void (*set_reading)(struct dp_req *r, bool on);
     // Closed without a byte: a request that may be repeated is sent elsewhere.
     bool (*is_silent)(const struct dp_req *r);
+    // The upstream says that it did not look at the request: any may be sent elsewhere.
+    bool (*is_unseen)(const struct dp_req *r);
     // The request is done with it; used again where both messages are complete.
     void (*release)(struct dp_req *r);
 };
 extern const struct dp_up_ops dp_up_h1; // up_h1.c
+extern const struct dp_up_ops dp_up_h2; // up_h2.c
 
 // What up_h1.c keeps of a request; all zero: nothing is lent.
 struct dp_up_h1_state {
@@ -51,7 +55,16 @@ struct dp_up_h1_state {
     char chunk_head[DP_H1_CHUNK_HEAD_MAX];
 };
 
-// For the protocols: the answer has more; r may be gone afterwards.
+// What up_h2.c keeps of a request; all zero: nothing is lent.
+struct dp_up_h2_state {
+    struct dp_h2_lease lease;
+    bool has_begun;  // the answer has
+    bool not_opened; // the connection took no more streams
+};
+
+// For the protocols: the time for a connection.
+int64_t dp_up_connect_ms(const struct dp_req *r); // attempt.c
+// The answer has more; r may be gone afterwards.
 void dp_up_ready(struct dp_req *r); // attempt.c
 // The upstream takes no more of the body.
 void dp_up_refuses_body(struct dp_req *r); // attempt.c

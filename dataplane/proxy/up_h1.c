@@ -102,12 +102,6 @@ static void set_reading(struct dp_req *r, bool on) {
 
 // --- getting one and giving it back ------------------------------------------------------------
 
-static int64_t connect_ms(const struct dp_req *r) {
-    if (r->llm && r->backend->llm->timeouts.connect_ms >= 0)
-        return r->backend->llm->timeouts.connect_ms;
-    return r->worker->settings->connect_ms;
-}
-
 static void on_connected(void *arg, struct dp_upconn *c, const struct gw_err *err) {
     struct dp_req *r = arg;
     r->h1.connecting = NULL;
@@ -123,8 +117,8 @@ static enum gw_rc get(struct dp_req *r, bool fresh, bool *ret_pooled) {
     s->conn = fresh ? NULL : dp_pool_take(&r->worker->upstream, r->endpoint, careful);
     *ret_pooled = s->conn != NULL;
     if (s->conn) return GW_OK;
-    s->connecting =
-        dp_pool_connect(&r->worker->upstream, r->endpoint, connect_ms(r), on_connected, r, &r->err);
+    s->connecting = dp_pool_connect(&r->worker->upstream, r->endpoint, dp_up_connect_ms(r),
+                                    on_connected, r, &r->err);
     if (!s->connecting) return r->err.rc;
     return dp_req_wait_for(r, DP_WAKE_CONNECTED);
 }
@@ -135,6 +129,10 @@ static bool is_connecting(const struct dp_req *r) {
 
 static bool is_silent(const struct dp_req *r) {
     return r->h1.conn && dp_h1_decoder_idle(&r->h1.conn->decoder) && r->h1.eof;
+}
+
+static bool is_unseen(const struct dp_req *r GW_UNUSED) {
+    return false; // HTTP/1.1 has no word for it
 }
 
 // Used again only where both messages on it are complete.
@@ -217,5 +215,6 @@ const struct dp_up_ops dp_up_h1 = {
     .next = next,
     .set_reading = set_reading,
     .is_silent = is_silent,
+    .is_unseen = is_unseen,
     .release = release,
 };

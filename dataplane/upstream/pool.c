@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See pool.h. A pool belongs to one worker and one endpoint; connect.c makes connections.
+#include "dataplane/upstream/h2_pool.h"
 #include "dataplane/upstream/pool_internal.h"
 
 #include <stdlib.h>
@@ -15,7 +16,7 @@ static void on_idle_event(struct dp_conn *c) {
 static void on_idle_drained(struct dp_conn *c GW_UNUSED) {}
 static const struct dp_conn_ops idle_ops = {on_idle_event, on_idle_drained, on_idle_event};
 
-static struct dp_pool *pool_of(struct dp_upstream *u, struct dp_endpoint *e) {
+struct dp_pool *dp_pool_of(struct dp_upstream *u, struct dp_endpoint *e) {
     struct dp_pool *p = e->pools[u->worker];
     if (GW_LIKELY(p != NULL)) return p;
     p = gw_alloc(sizeof(*p));
@@ -43,7 +44,7 @@ void dp_upconn_destroy(struct dp_upconn *c) {
 
 struct dp_upconn *dp_upconn_new(struct dp_upstream *u, struct dp_endpoint *e) {
     struct dp_upconn *c = gw_alloc(sizeof(*c));
-    c->pool = pool_of(u, e);
+    c->pool = dp_pool_of(u, e);
     c->conn.io.fd = -1;
     c->pool->live++;
     u->conns++;
@@ -106,13 +107,20 @@ static void sweep_pool(struct dp_pool *p, int64_t now_ms, bool all) {
     }
 }
 
+static bool is_gone(const struct dp_pool *p) {
+    return atomic_load_explicit(&p->endpoint->conf_refs, memory_order_relaxed) == 0;
+}
+
+// HTTP/2 first: those who are told there may ask for another pool.
 static void sweep(struct dp_upstream *u, bool all) {
     int64_t now_ms = gw_loop_now_ms(u->loop);
+    for (struct dp_pool *p = u->pools; p; p = p->next)
+        if (p->h2) dp_h2_pool_sweep(p->h2, now_ms, all, is_gone(p));
     for (struct dp_pool **pp = &u->pools; *pp;) {
         struct dp_pool *p = *pp;
-        bool gone = atomic_load_explicit(&p->endpoint->conf_refs, memory_order_relaxed) == 0;
+        bool gone = is_gone(p);
         sweep_pool(p, now_ms, all || gone);
-        if ((gone || all) && p->live == 0) {
+        if ((gone || all) && p->live == 0 && dp_h2_pool_free(p->h2)) {
             *pp = p->next;
             p->endpoint->pools[u->worker] = NULL;
             dp_endpoint_unref(p->endpoint);
