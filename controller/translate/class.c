@@ -2,6 +2,51 @@
 // GatewayClasses: which are ours, and what of the Gateway API their Gateways can count on.
 #include "controller/translate/tr.h"
 
+// Features of the Gateway API (pkg/features there), as its conformance tests know them: what is
+// built and seen to work, in ascending order.
+static const char *const features[] = {
+    "Gateway",
+    "GatewayHTTPListenerIsolation",
+    "GatewayPort8080",
+    "HTTPRoute",
+    "HTTPRoute303RedirectStatusCode",
+    "HTTPRoute307RedirectStatusCode",
+    "HTTPRoute308RedirectStatusCode",
+    "HTTPRouteBackendProtocolWebSocket",
+    "HTTPRouteBackendRequestHeaderModification",
+    "HTTPRouteBackendRequestRedirect",
+    "HTTPRouteBackendTimeout",
+    "HTTPRouteBackendURLRewrite",
+    "HTTPRouteCORS",
+    "HTTPRouteHostRewrite",
+    "HTTPRouteMethodMatching",
+    "HTTPRouteNamedRouteRule",
+    "HTTPRouteParentRefPort",
+    "HTTPRoutePathRedirect",
+    "HTTPRoutePathRewrite",
+    "HTTPRoutePortRedirect",
+    "HTTPRouteQueryParamMatching",
+    "HTTPRouteRequestMirror",
+    "HTTPRouteRequestMultipleMirrors",
+    "HTTPRouteRequestPercentageMirror",
+    "HTTPRouteRequestTimeout",
+    "HTTPRouteResponseHeaderModification",
+    "HTTPRouteSchemeRedirect",
+    "ReferenceGrant",
+};
+
+static json_t *supported_features(void) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < GW_ARRAY_LEN(features); i++) {
+        json_t *one = json_object();
+        tr_set(one, "name", json_string_nocheck(features[i]));
+        json_array_append_new(list, one);
+    }
+    json_t *extra = json_object();
+    tr_set(extra, "supportedFeatures", list);
+    return extra;
+}
+
 static bool is_ours(const struct ctl_object *o) {
     return o && gw_str_eq(gw_json_str(gw_json_get(o->json, "spec"), "controllerName"),
                           GW_STR(CTL_CONTROLLER_NAME));
@@ -11,6 +56,7 @@ static struct ctl_status_report *report_of(const struct ctl_object *o, struct tr
     const json_t *params = gw_json_path(o->json, "spec.parametersRef");
     struct ctl_status_report *r = tr_report_new(o->kind, o->ns, o->name, o->generation);
     struct ctl_status_part *p = tr_report_part(r);
+    r->extra = supported_features();
     c->accepted = params == NULL;
     if (c->accepted)
         tr_condition(p, "Accepted", true, "Accepted", "Gateways of this class are served");

@@ -105,6 +105,8 @@ static enum gw_rc apply_report(struct golden_state *s, const struct ctl_status_r
     for (size_t i = 0; i < r->parts_n; i++)
         for (size_t k = 0; k < r->parts[i].carriers_n; k++)
             gw_text_addf(&text, "    part %zu is carried by %s\n", i, r->parts[i].carriers[k]);
+    // Nor this, which is the same for every class.
+    if (r->extra) print_json(&text, r->extra);
     char *was = r->parts_n ? gw_map_put(&s->reports, gw_text_str(&name), gw_strdup(text.ptr))
                            : gw_map_del(&s->reports, gw_text_str(&name));
     bool same = was ? strcmp(was, text.ptr) == 0 : r->parts_n == 0;

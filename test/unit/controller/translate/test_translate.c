@@ -451,6 +451,27 @@ static void test_rotated_certificate_is_one_resource(void) {
     world_fini(&w);
 }
 
+// --- classes -----------------------------------------------------------------------------------
+
+static void test_class_says_what_is_supported(void) {
+    struct world w;
+    world_init(&w);
+    put_gateway(&w, "");
+    run(&w);
+    const json_t *list =
+        gw_json_get(reported(&w, &ctl_res_gateway_class, "tandem")->extra, "supportedFeatures");
+    // As the API has it: ascending, each once, at most 64.
+    CU_ASSERT_TRUE_FATAL(json_array_size(list) > 20 && json_array_size(list) <= 64);
+    for (size_t i = 1; i < json_array_size(list); i++)
+        CU_ASSERT_TRUE(gw_str_cmp(gw_json_str(json_array_get(list, i - 1), "name"),
+                                  gw_json_str(json_array_get(list, i), "name")) < 0);
+    // An edit that changes nothing of it is not told.
+    put_gateway(&w, "");
+    run(&w);
+    CU_ASSERT_EQUAL(w.last.reports_n, 0);
+    world_fini(&w);
+}
+
 // --- nothing to do -----------------------------------------------------------------------------
 
 static void test_nothing_dirty_gives_nothing(void) {
@@ -563,6 +584,7 @@ static CU_TestInfo tests[] = {
     {"a missing Secret comes and goes", test_missing_secret_comes_and_goes},
     {"a key from the environment", test_key_from_the_environment},
     {"a rotated certificate is one resource", test_rotated_certificate_is_one_resource},
+    {"a class says what is supported", test_class_says_what_is_supported},
     {"nothing dirty gives nothing", test_nothing_dirty_gives_nothing},
     {"all again gives no difference", test_all_again_gives_no_difference},
     {"made and deleted within one run", test_made_and_deleted_within_one_run},
