@@ -165,6 +165,8 @@ static enum gw_rc check(const json_t *obj, struct gw_schema_problem *ret) {
     struct gw_err err;
     if (base_url.ptr && ctl_res_base_url(base_url, &url, &err) != GW_OK)
         return ctl_res_refuse(ret, "spec.baseURL", "%s", err.text);
+    if (gw_json_get(gw_json_path(s, "models.aliases"), ""))
+        return ctl_res_refuse(ret, "spec.models.aliases", "an alias must not be empty");
     const json_t *a = gw_json_get(s, "auth");
     const json_t *refs = gw_json_get(a, "secretRefs");
     if (gw_json_bool(a, "passthrough", false) && json_array_size(refs) > 0)

@@ -123,6 +123,8 @@ static void the_rest_is_checked(void) {
          "spec.models.allow[0]: must not be empty"},
         {"alias", "spec: {provider: openai, models: {aliases: {a: 1}}}",
          "spec.models.aliases.a: must be a string, not an integer"},
+        {"alias, empty", "spec: {provider: openai, models: {aliases: {'': a}}}",
+         "spec.models.aliases: an alias must not be empty"},
         {"duration", "spec: {provider: openai, timeouts: {connect: 5}}",
          "spec.timeouts.connect: must be a duration such as 30s, not an integer"},
         {"days", "spec: {provider: openai, timeouts: {idle: 1d}}",
@@ -247,6 +249,8 @@ static void compare_object(const char *path, const struct gw_field *fields, cons
         if (is_required(schema, f->name) != ((f->flags & GW_F_REQUIRED) != 0))
             differs(child, "required");
         if (s) compare_field(child, f, s);
+        // What `kubectl explain` shows.
+        if (s && gw_json_str(s, "description").len == 0) differs(child, "has no description");
     }
     if (json_object_size(properties) != built) differs(path, "the CRD has further properties");
 }
@@ -276,6 +280,8 @@ static void crd_repeats_the_table(void) {
     CU_ASSERT(gw_str_eq(gw_json_str_of(gw_json_path(spec, "names.kind")), gw_str_of(k->name)));
     CU_ASSERT(gw_str_eq(gw_json_str_of(gw_json_path(spec, "names.plural")), gw_str_of(k->plural)));
     CU_ASSERT_EQUAL(gw_str_eq(gw_json_str(spec, "scope"), GW_STR("Namespaced")), k->namespaced);
+    const json_t *short_names = gw_json_path(spec, "names.shortNames");
+    CU_ASSERT(gw_str_eq(gw_json_str_of(json_array_get(short_names, 0)), gw_str_of(k->short_name)));
     CU_ASSERT_STRING_EQUAL(k->fields[0].name, "spec");
     differences = 0;
     compare_field("spec", &k->fields[0], schema);
@@ -295,6 +301,7 @@ static void comparison_finds_differences(void) {
         {"properties", "region", "{\"type\": \"string\"}"},
         {"properties", "more", "{\"type\": \"string\"}"},
         {"properties.timeouts.properties.idle", "pattern", "\".*\""},
+        {"properties.timeouts.properties.idle", "description", "\"\""},
         {"properties.models.properties.allow", "maxItems", "1"},
         {"properties.models.properties.aliases.additionalProperties", "minLength", "0"},
         {"properties.auth.properties.secretRefs.items", "required", "[]"},
