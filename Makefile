@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SUFFIXES:
 .DELETE_ON_ERROR:
 
-testing := $(filter test test-% unit golden corpus wire e2e,$(MAKECMDGOALS))
+testing := $(filter test test-% unit golden corpus wire e2e kube,$(MAKECMDGOALS))
 VARIANT ?= $(if $(testing),debug,release)
 B := build/$(VARIANT)
 
@@ -76,7 +76,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 # --- targets --------------------------------------------------------------------------------------
 
-.PHONY: all run test unit golden corpus wire e2e bench fuzz lint format clean help stop
+.PHONY: all run test unit golden corpus wire e2e kube bench fuzz lint format clean help stop
 all: $(programs)  ## build the programs (VARIANT=release|debug|asan|tsan|fuzz|cov)
 
 run: all  ## start controller, data plane and demo on 127.0.0.1 (see examples/quickstart)
@@ -93,7 +93,9 @@ corpus: $(replays)  ## replay the fuzz corpora
 wire: $(programs)  ## wire tests alone; K=expression picks
 	@TANDEM_BUILD=$(B) build/venv/bin/python -m pytest -q test/wire $(if $(K),-k "$(K)")
 e2e: $(programs)  ## end to end with curl and the openai package; K=expression picks
-	@TANDEM_BUILD=$(B) build/venv/bin/python -m pytest -q test/e2e $(if $(K),-k "$(K)")
+	@TANDEM_BUILD=$(B) build/venv/bin/python -m pytest -q test/e2e --ignore=test/e2e/kube $(if $(K),-k "$(K)")
+kube: $(programs)  ## end to end on a real API server; K=expression picks
+	@TANDEM_BUILD=$(B) build/venv/bin/python -m pytest -q test/e2e/kube $(if $(K),-k "$(K)")
 
 bench: all $(B)/rawfwd $(B)/openloop  ## Tandem beside nginx, HAProxy and a raw forwarder
 	@test/bench/run.sh $(B)

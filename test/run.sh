@@ -24,9 +24,9 @@ part() { # NAME COMMAND...
     failed=$((failed + f))
 }
 
-pytest() { # FOLDER: pytest's own summary as "N passed, N failed"
+pytest() { # FOLDER...: pytest's own summary as "N passed, N failed"
     local out status summary p=0 f=0 e=0
-    out=$(build/venv/bin/python -m pytest -q -x --maxfail=20 -p no:cacheprovider "$1" 2>&1)
+    out=$(build/venv/bin/python -m pytest -q -x --maxfail=20 -p no:cacheprovider "$@" 2>&1)
     status=$?
     summary=$(tail -n 1 <<<"$out")
     [[ $summary =~ ([0-9]+)\ passed ]] && p=${BASH_REMATCH[1]}
@@ -40,7 +40,8 @@ part unit test/unit.sh "$build"
 part golden "$build/golden" test/golden
 part corpus test/corpus.sh "$build"
 part wire pytest test/wire
-part e2e pytest test/e2e
+part e2e pytest test/e2e --ignore=test/e2e/kube
+part kube pytest test/e2e/kube
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -4,6 +4,7 @@
 #include "controller/res/fields.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define DATA_ENTRIES_MAX 1024
@@ -73,11 +74,26 @@ static enum gw_rc check_from_env(struct gw_str list, struct gw_schema_problem *r
     return GW_OK;
 }
 
+static enum gw_rc check_type(const json_t *obj, struct gw_schema_problem *ret) {
+    static const char *const wanted[] = {"tls.crt", "tls.key", NULL};
+    if (!gw_str_eq(gw_json_str(obj, "type"), GW_STR("kubernetes.io/tls"))) return GW_OK;
+    for (const char *const *key = wanted; *key; key++) {
+        if (gw_json_get(gw_json_get(obj, "data"), *key) ||
+            gw_json_get(gw_json_get(obj, "stringData"), *key))
+            continue;
+        char path[32];
+        snprintf(path, sizeof(path), "data.%s", *key);
+        return ctl_res_refuse(ret, path, "is missing (type is kubernetes.io/tls)");
+    }
+    return GW_OK;
+}
+
 static enum gw_rc check(const json_t *obj, struct gw_schema_problem *ret) {
     size_t bytes = 0;
     GW_TRY(check_map(obj, "data", true, &bytes, ret));
     GW_TRY(check_map(obj, "stringData", false, &bytes, ret));
     if (bytes > DATA_BYTES_MAX) return ctl_res_refuse(ret, "data", "is larger than 1 MiB");
+    GW_TRY(check_type(obj, ret));
     const json_t *annotations = gw_json_path(obj, "metadata.annotations");
     struct gw_str from_env = gw_json_str(annotations, "kgateway.dev/from-env");
     return from_env.ptr ? check_from_env(from_env, ret) : GW_OK;

@@ -82,10 +82,10 @@ class ApiServer:
         self.script("down")
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def kubectl(self, *args, stdin=None, check=True, config=None):
+    def kubectl(self, *args, stdin=None, check=True, config=None, seconds=60):
         """Runs kubectl; returns its output (with the errors, where check is off: and the status)."""
         done = subprocess.run([KUBE_HOME / "bin" / "kubectl", *map(str, args)], input=stdin,
-                              text=True, capture_output=True, timeout=60,
+                              text=True, capture_output=True, timeout=seconds * SLOW,
                               env={"KUBECONFIG": str(config or self.config), "PATH": os.environ["PATH"],
                                    "HOME": str(self.folder)})
         if check:
