@@ -22,7 +22,6 @@ dp_src     := $(filter-out $(mains),$(call find_c,dataplane))
 unit_src   := $(call find_c,test/unit)
 fuzz_src   := $(wildcard test/fuzz/fuzz_*.c)
 demo_src   := $(call find_c,test/demo)
-bench_src  := $(wildcard test/bench/*.c)
 golden_src := $(wildcard test/golden/*.c)
 
 programs := $(B)/tandem-controller $(B)/tandem-dataplane $(B)/tandemctl $(B)/tandem-demo
@@ -97,7 +96,7 @@ e2e: $(programs)  ## end to end with curl and the openai package; K=expression p
 kube: $(programs)  ## end to end on a real API server; K=expression picks
 	@TANDEM_BUILD=$(B) build/venv/bin/python -m pytest -q test/e2e/kube $(if $(K),-k "$(K)")
 
-bench: all $(B)/rawfwd $(B)/openloop  ## Tandem beside nginx, HAProxy and a raw forwarder
+bench: all $(B)/rawfwd $(B)/openloop $(B)/wsload  ## Tandem beside nginx, HAProxy and a raw forwarder
 	@test/bench/run.sh $(B)
 
 TIME ?= 60
@@ -153,8 +152,10 @@ $(B)/tandem-demo: $(call obj,$(demo_src))
 	$(link)
 $(B)/rawfwd: $(B)/hack/rawfwd.o
 	$(link)
-$(B)/openloop: $(call obj,$(bench_src))
+$(B)/openloop: $(B)/test/bench/openloop.o
 	$(link)
+$(B)/wsload: $(B)/test/bench/wsload.o
+	$(link) -lcrypto
 $(B)/golden: $(call obj,$(golden_src)) $(B)/libctl.a $(B)/libshared.a
 	$(link) $(ctl_libs) $(shared_libs)
 

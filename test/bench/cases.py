@@ -15,15 +15,20 @@ STREAM_RATE = 200
 # 10 events (role, 6 words, finish, usage, [DONE]) are 9 pauses of 71 ms: 200 streams a second that
 # last 0.64 s are 128 open ones.
 STREAM_MODEL = "demo-slow-stream-71"
+# HTTP over TLS 1.3: kept connections by HTTP/1.1 and by HTTP/2, and a new connection each request.
+TLS_RATE, TLS_CONNECTIONS = 10000, 32
+H2_STREAMS = 8
+HANDSHAKE_RATE = 600
+WS_RATE, WS_CONNECTIONS = 20000, 32
 IDLE_CONNECTIONS, OPEN_STREAMS = 10000, 2000
 SETTLE_SECONDS = 0.3  # from the last connection to the window, and from the window to the end
 RATE_REACHED = 0.97   # below this share of the asked rate a row is marked
 
 
 class Case:
-    def __init__(self, group, name, kind, target, connections, rate, body=None):
+    def __init__(self, group, name, kind, target, connections, rate, body=None, http="1.1"):
         self.group, self.name, self.kind, self.target = group, name, kind, target
-        self.connections, self.rate, self.body = connections, rate, body
+        self.connections, self.rate, self.body, self.http = connections, rate, body, http
 
 
 def size_name(size):
@@ -45,6 +50,17 @@ def make_cases(folder, only):
         path = write_body(folder, f"chat-{kib}.json", body)
         cases.append(Case("chat", f"chat {kib} KiB", "chat", "/v1/chat/completions",
                           CHAT_CONNECTIONS, CHAT_RATE, path))
+    for size in (1024, 16384) if only in (None, "tls") else ():
+        cases.append(Case("tls", f"TLS, {size_name(size)}", "tls", f"/bytes/{size}",
+                          TLS_CONNECTIONS, TLS_RATE))
+    for size in (1024, 16384) if only in (None, "h2") else ():
+        cases.append(Case("h2", f"HTTP/2, {size_name(size)}", "tls", f"/bytes/{size}",
+                          TLS_CONNECTIONS, TLS_RATE, http="2"))
+    if only in (None, "handshake"):
+        cases.append(Case("handshake", "TLS handshake and 0 B", "tls", "/bytes/0", 0,
+                          HANDSHAKE_RATE))
+    if only in (None, "ws"):
+        cases.append(Case("ws", "WebSocket echo", "ws", "/ws", WS_CONNECTIONS, WS_RATE))
     if only in (None, "stream"):
         body = {"model": STREAM_MODEL, "stream": True, "stream_options": {"include_usage": True},
                 "messages": [{"role": "user", "content": "tell me something slowly"}]}
@@ -81,7 +97,7 @@ class Sample:
 
 
 def upstream_count(env, kind):
-    port = env.port(PLAIN if kind == "plain" else MODEL)
+    port = env.port(MODEL if kind == "chat" else PLAIN)
     return int(http_get(port, "/__count", timeout=20)[2])
 
 
@@ -106,20 +122,30 @@ def opening_ms(connections):
     return 7 if connections <= 64 else 1
 
 
+def load_plan(case, seconds):
+    """(flags of h2load, requests in all)"""
+    flags = ["--h1"] if case.http == "1.1" else ["-m", H2_STREAMS]
+    if not case.connections:  # a connection for each request
+        requests = round(case.rate * seconds)
+        return flags + ["-c", requests, "-r", case.rate // 100, "--rate-period=10ms"], requests
+    each = case.rate / case.connections
+    requests = case.connections * round(seconds * each)
+    return flags + ["-c", case.connections, "-r", 1,
+                    f"--rate-period={opening_ms(case.connections)}ms", f"--rps={each}"], requests
+
+
 def measure_load(env, proxy, case, seconds):
     """The same open-loop rate for every proxy, by h2load."""
     ramp = case.connections * opening_ms(case.connections) / 1000
-    each = case.rate / case.connections
-    requests = case.connections * round((ramp + seconds + 2 * SETTLE_SECONDS) * each)
+    plan, requests = load_plan(case, ramp + seconds + 2 * SETTLE_SECONDS)
     log = os.path.join(env.folder, "h2load.log")
     if os.path.exists(log):
         os.unlink(log)  # h2load appends
-    argv = ["h2load", "--h1", "-c", case.connections, "-r", 1,
-            f"--rate-period={opening_ms(case.connections)}ms", "-n", requests, f"--rps={each}",
-            f"--log-file={log}"]
+    argv = ["h2load", *plan, "-n", requests, f"--log-file={log}"]
     if case.body:
         argv += ["-d", case.body, "-H", "content-type: application/json"]
-    argv.append(f"http://127.0.0.1:{proxy.port(case.kind)}{case.target}")
+    scheme = "https" if case.kind == "tls" else "http"
+    argv.append(f"{scheme}://127.0.0.1:{proxy.port(case.kind)}{case.target}")
 
     sample = Sample()
     before = upstream_count(env, case.kind)
@@ -187,8 +213,41 @@ def measure_streams(env, proxy, case, seconds):
     return sample
 
 
+def measure_echoes(env, proxy, case, seconds):
+    """Messages on open WebSockets; the load's own count of echoes is the upstream's."""
+    samples = os.path.join(env.folder, "echo.txt")
+    whole = seconds + 2 * round(SETTLE_SECONDS + 0.5)
+    argv = [env.program("wsload"), "run", proxy.port("ws"), case.connections, case.rate, whole,
+            samples]
+    sample = Sample()
+    load = subprocess.Popen(pinned(argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        ready = load.stdout.readline().strip()
+        time.sleep(SETTLE_SECONDS)
+        cpu, began = cpu_ns(proxy.pids), time.monotonic()
+        time.sleep(seconds)
+        cpu, took = cpu_ns(proxy.pids) - cpu, time.monotonic() - began
+        sample.rss_kib = rss_kib(proxy.pids)
+        output, errors = load.communicate(timeout=whole + 60)
+    finally:
+        if load.poll() is None:
+            load.kill()
+            load.wait(5)
+    if ready != "ready" or load.returncode != 0:
+        sample.problem = f"echoes: {ready} {output.strip()} {errors.strip()}"
+        return sample
+    sample.rate = case.rate
+    sample.answers = case.connections  # one line of the log for each of them
+    sample.cpu_us = cpu / 1000 / (case.rate * took) if proxy.pids else None
+    with open(samples) as times:
+        sample.latency_us.extend(int(line) for line in times.read().split()[case.rate // 2:])
+    return sample
+
+
 def measure(env, proxy, case, seconds):
     env.children.check()
+    if case.group == "ws":
+        return measure_echoes(env, proxy, case, seconds)
     if case.group == "stream":
         return measure_streams(env, proxy, case, seconds)
     return measure_load(env, proxy, case, seconds)

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -92,9 +93,14 @@ def rss_kib(pids):
     return largest
 
 
-def http_get(port, target, method="GET", body=None, timeout=5):
+def http_get(port, target, method="GET", body=None, timeout=5, tls=False):
     """(status, headers in lower case, body)"""
-    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    if tls:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        conn = http.client.HTTPSConnection("localhost", port, timeout=timeout, context=context)
+    else:
+        conn = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         conn.request(method, target, body)
         answer = conn.getresponse()

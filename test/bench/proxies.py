@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The proxies of the bench, one entry each: how it starts, where it listens, what it logs."""
+import base64
 import json
 import os
 import shutil
@@ -12,16 +13,41 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LOAD_CORE, PROXY_CORE = 0, 1
 
 # Offsets from BENCH_PORT.
-PLAIN, MODEL, NGINX, HAPROXY, SINK, RAW_PLAIN, RAW_MODEL = 1, 2, 10, 11, 12, 13, 14
-TANDEM, TANDEM_PUSH, TANDEM_CTL_ADMIN, TANDEM_ADMIN = 20, 21, 22, 23
-OFFSETS = (PLAIN, MODEL, NGINX, HAPROXY, SINK, RAW_PLAIN, RAW_MODEL,
-           TANDEM, TANDEM_PUSH, TANDEM_CTL_ADMIN, TANDEM_ADMIN)
+PLAIN, MODEL, WS = 1, 2, 3
+NGINX, HAPROXY, SINK, RAW_PLAIN, RAW_MODEL, NGINX_TLS, HAPROXY_TLS, RAW_WS = range(10, 18)
+TANDEM, TANDEM_PUSH, TANDEM_CTL_ADMIN, TANDEM_ADMIN, TANDEM_TLS = range(20, 25)
+OFFSETS = (PLAIN, MODEL, WS, NGINX, HAPROXY, SINK, RAW_PLAIN, RAW_MODEL, NGINX_TLS, HAPROXY_TLS,
+           RAW_WS, TANDEM, TANDEM_PUSH, TANDEM_CTL_ADMIN, TANDEM_ADMIN, TANDEM_TLS)
+# What a proxy is asked for: plain HTTP, model requests, WebSockets, and HTTP over TLS.
+ALL_KINDS = ("plain", "chat", "ws", "tls")
+
+
+def make_certificate(folder):
+    """One P-256 certificate for all; (certificate, key), both also in bench.pem."""
+    cert, key = os.path.join(folder, "bench.crt"), os.path.join(folder, "bench.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True, timeout=30)
+    with open(os.path.join(folder, "bench.pem"), "w") as both:
+        both.write(read(cert) + read(key))
+    return cert, key
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
+
+
+def encoded(path):
+    return base64.b64encode(read(path).encode()).decode()
 
 
 class Env:
     def __init__(self, build, folder, base_port, children, files):
         self.build, self.folder, self.base = build, folder, base_port
         self.children, self.files = children, files
+        self.cert, self.key = make_certificate(folder)
 
     def port(self, offset):
         return self.base + offset
@@ -33,7 +59,7 @@ class Env:
         with open(os.path.join(HERE, template)) as source:
             text = source.read()
         values.update(DIR=self.folder, PLAIN=self.port(PLAIN), MODEL=self.port(MODEL),
-                      FILES=self.files, CONNECTIONS=min(16384, self.files // 2 + 2048))
+                      WS=self.port(WS), FILES=self.files, CONNECTIONS=min(16384, self.files // 2 + 2048))
         for key, value in values.items():
             text = text.replace(f"@{key}@", str(value))
         path = os.path.join(self.folder, name)
@@ -47,6 +73,7 @@ class Proxy:
     """name, log (None: it has no duties), pids of what counts as the proxy."""
     name = ""
     has_duties = True
+    kinds = ALL_KINDS
 
     def __init__(self, env):
         self.env = env
@@ -63,8 +90,9 @@ class Proxy:
             open(self.log, "wb").close()
             self.log_offset = 0
         self.launch()
-        for kind in ("plain", "chat"):
-            wait_for(f"{self.name}: a first {kind} answer", lambda k=kind: self.answers_to(k))
+        for kind in self.kinds:
+            if kind != "ws":
+                wait_for(f"{self.name}: a first {kind} answer", lambda k=kind: self.answers_to(k))
         # Every one of them is up: no more processes appear.
         self.pids = [pid for child in self.counted() for pid in family(child.pid)]
         self.check_duties()
@@ -83,8 +111,8 @@ class Proxy:
 
     def answers_to(self, kind):
         self.env.children.check()
-        if kind == "plain":
-            return http_get(self.port("plain"), "/bytes/0")[0] == 200
+        if kind in ("plain", "tls"):
+            return http_get(self.port(kind), "/bytes/0", tls=kind == "tls")[0] == 200
         body = json.dumps({"model": "demo-small", "messages": []})
         return http_get(self.port("chat"), "/v1/chat/completions", "POST", body)[0] == 200
 
@@ -119,26 +147,29 @@ class Proxy:
 class Direct(Proxy):
     name = "direct"
     has_duties = False
+    kinds = ("plain", "chat", "ws")
 
     def launch(self):
         pass
 
     def port(self, kind):
-        return self.env.port(PLAIN if kind == "plain" else MODEL)
+        return self.env.port({"plain": PLAIN, "chat": MODEL, "ws": WS}[kind])
 
 
 class Raw(Proxy):
     name = "raw"
     has_duties = False
+    kinds = ("plain", "chat", "ws")
 
     def launch(self):
         env, program = self.env, self.env.program("rawfwd")
-        for kind, listen, to in (("plain", RAW_PLAIN, PLAIN), ("model", RAW_MODEL, MODEL)):
+        for kind, listen, to in (("plain", RAW_PLAIN, PLAIN), ("model", RAW_MODEL, MODEL),
+                                 ("ws", RAW_WS, WS)):
             argv = [program, env.port(listen), env.port(to)]
             self.children.append(env.children.start(f"raw-{kind}", PROXY_CORE, argv))
 
     def port(self, kind):
-        return self.env.port(RAW_PLAIN if kind == "plain" else RAW_MODEL)
+        return self.env.port({"plain": RAW_PLAIN, "chat": RAW_MODEL, "ws": RAW_WS}[kind])
 
 
 class Nginx(Proxy):
@@ -148,12 +179,13 @@ class Nginx(Proxy):
         return None if shutil.which("nginx") else "nginx is not installed"
 
     def launch(self):
-        config = self.env.fill("nginx.conf", "nginx.conf", PORT=self.env.port(NGINX), LOG=self.log)
+        config = self.env.fill("nginx.conf", "nginx.conf", PORT=self.env.port(NGINX),
+                               TLSPORT=self.env.port(NGINX_TLS), LOG=self.log)
         argv = ["nginx", "-c", config, "-e", os.path.join(self.env.folder, "nginx.error.log")]
         self.children = [self.env.children.start(self.name, PROXY_CORE, argv)]
 
-    def port(self, _kind):
-        return self.env.port(NGINX)
+    def port(self, kind):
+        return self.env.port(NGINX_TLS if kind == "tls" else NGINX)
 
 
 class Haproxy(Proxy):
@@ -167,12 +199,12 @@ class Haproxy(Proxy):
         if not self.sink:
             self.sink = Sink(self.env.port(SINK), self.log)
         config = self.env.fill("haproxy.cfg", "haproxy.cfg", PORT=self.env.port(HAPROXY),
-                               SINK=self.env.port(SINK))
+                               TLSPORT=self.env.port(HAPROXY_TLS), SINK=self.env.port(SINK))
         self.children = [self.env.children.start(self.name, PROXY_CORE,
                                                  ["haproxy", "-db", "-f", config])]
 
-    def port(self, _kind):
-        return self.env.port(HAPROXY)
+    def port(self, kind):
+        return self.env.port(HAPROXY_TLS if kind == "tls" else HAPROXY)
 
 
 class Tandem(Proxy):
@@ -186,7 +218,9 @@ class Tandem(Proxy):
 
     def launch(self):
         env = self.env
-        config = env.fill("tandem/bench.yaml", "tandem-config/bench.yaml", PORT=env.port(TANDEM))
+        config = env.fill("tandem/bench.yaml", "tandem-config/bench.yaml", PORT=env.port(TANDEM),
+                          TLSPORT=env.port(TANDEM_TLS), CERT=encoded(env.cert),
+                          KEY=encoded(env.key))
         state = {part: os.path.join(env.folder, f"tandem-{part}") for part in ("ctl", "dp")}
         for folder in state.values():
             shutil.rmtree(folder, ignore_errors=True)
@@ -196,7 +230,8 @@ class Tandem(Proxy):
             env.program("tandem-controller"), "--source", "dir:" + os.path.dirname(config),
             "--state", state["ctl"], "--listen", f"127.0.0.1:{env.port(TANDEM_PUSH)}",
             "--admin", f"127.0.0.1:{env.port(TANDEM_CTL_ADMIN)}",
-            "--endpoint", f"default/web=127.0.0.1:{env.port(PLAIN)}"])
+            "--endpoint", f"default/web=127.0.0.1:{env.port(PLAIN)}",
+            "--endpoint", f"default/echo=127.0.0.1:{env.port(WS)}"])
         bootstrap = state["ctl"]
         self.children = [controller]
         wait_for("the controller's token",
@@ -215,8 +250,8 @@ class Tandem(Proxy):
     def counted(self):
         return self.children[1:]
 
-    def port(self, _kind):
-        return self.env.port(TANDEM)
+    def port(self, kind):
+        return self.env.port(TANDEM_TLS if kind == "tls" else TANDEM)
 
 
 ALL = {proxy.name: proxy for proxy in (Direct, Raw, Nginx, Haproxy, Tandem)}

@@ -84,6 +84,10 @@ class Bars:
         verdict = "ok" if value is not None and value <= limit else "missed"
         self.lines.append(f"bar {name} {show(value, digits)} {limit} {verdict}")
 
+    def at_least(self, name, value, limit, digits=2):
+        verdict = "ok" if value is not None and value >= limit else "missed"
+        self.lines.append(f"bar {name} {show(value, digits)} >={limit} {verdict}")
+
     def missed(self):
         return [line for line in self.lines if line.endswith("missed")]
 
@@ -100,6 +104,17 @@ def bars(results, cases, only):
             reference = f"plain {kib} KiB at chat's rate"
             ratio = results.cpu_ratio(case.name, "tandem", "nginx", reference)
             made.add(f"chat-{kib}KiB-cpu-x-nginx-plain", ratio, 1.4)
+        elif case.group in ("tls", "h2"):
+            name = "h2" if case.group == "h2" else "tls-keepalive"
+            made.add(f"{name}-{case.target.rsplit('/', 1)[1]}B-cpu-x-nginx",
+                     results.cpu_ratio(case.name, "tandem", "nginx"), 1.0)
+        elif case.group == "handshake":
+            # Handshakes a second of a core are the inverse of the CPU that each takes.
+            ratio = results.cpu_ratio(case.name, "nginx", "tandem")
+            made.at_least("handshakes-per-core-x-nginx", ratio, 0.95)
+        elif case.group == "ws":
+            made.add("websocket-echo-cpu-x-nginx",
+                     results.cpu_ratio(case.name, "tandem", "nginx"), 1.0)
         elif case.group == "stream":
             ours = results.latency(case.name, "tandem", 0.5)
             direct = results.latency(case.name, "direct", 0.5)

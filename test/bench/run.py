@@ -8,8 +8,8 @@ taken inside a round. CPU is the on-CPU time of all threads of the proxy inside 
 every connection is at its rate. Percentiles are those of the answers inside that window. The
 upstream's own count must match the answers that the load saw.
 
-Environment: BENCH_ROUNDS (3), BENCH_SECONDS (4, of each window), BENCH_ONLY (plain, chat, stream or
-memory), BENCH_PROXIES (direct,raw,nginx,haproxy,tandem), BENCH_PORT (18000, ports PORT+1..PORT+23),
+Environment: BENCH_ROUNDS (3), BENCH_SECONDS (4, of each window), BENCH_ONLY (plain, chat, tls,
+h2, handshake, ws, stream or memory), BENCH_PROXIES (direct,raw,nginx,haproxy,tandem), BENCH_PORT (18000, ports PORT+1..PORT+24),
 BENCH_STRICT=1 (a missed bar is exit status 3).
 """
 import argparse
@@ -21,8 +21,9 @@ import time
 import report
 from cases import IDLE_CONNECTIONS, OPEN_STREAMS, make_cases, measure, measure_held
 from machine import Children, cpu_ns, listening_ports, raise_file_limit, wait_for
-from proxies import ALL, LOAD_CORE, MODEL, OFFSETS, PLAIN, Env
+from proxies import ALL, LOAD_CORE, MODEL, OFFSETS, PLAIN, WS, Env
 
+GROUPS = ("plain", "chat", "tls", "h2", "handshake", "ws", "stream", "memory")
 OTHERS_SHARE_MAX = 0.005  # of the window's CPU time that proxies which are not asked may use
 
 
@@ -47,8 +48,8 @@ def read_options():
     options.seconds = number_from("BENCH_SECONDS", 4)
     options.port = number_from("BENCH_PORT", 18000)
     options.only = os.environ.get("BENCH_ONLY") or None
-    if options.only not in (None, "plain", "chat", "stream", "memory"):
-        sys.exit(f"bench: BENCH_ONLY='{options.only}' must be plain, chat, stream or memory")
+    if options.only not in (None, *GROUPS):
+        sys.exit(f"bench: BENCH_ONLY='{options.only}' must be one of {', '.join(GROUPS)}")
     names = (os.environ.get("BENCH_PROXIES") or ",".join(ALL)).split(",")
     unknown = [name for name in names if name not in ALL]
     if unknown:
@@ -68,7 +69,9 @@ def start_upstream(env):
     env.children.start("tandem-demo", LOAD_CORE, [
         env.program("tandem-demo"), "--plain", f"127.0.0.1:{env.port(PLAIN)}",
         "--model", f"127.0.0.1:{env.port(MODEL)}"])
-    wait_for("the upstream", lambda: {env.port(PLAIN), env.port(MODEL)} <= listening_ports())
+    env.children.start("wsload", LOAD_CORE, [env.program("wsload"), "serve", env.port(WS)])
+    wait_for("the upstream",
+             lambda: {env.port(PLAIN), env.port(MODEL), env.port(WS)} <= listening_ports())
 
 
 def choose_proxies(options, env, problems):
@@ -88,6 +91,8 @@ def run_rounds(options, env, cases, proxies, results, problems):
     for number in range(1, options.rounds + 1):
         for case in cases:
             for proxy in proxies:
+                if case.kind not in proxy.kinds:
+                    continue
                 others = [pid for p in proxies if p is not proxy for pid in p.pids]
                 idle_before, began = cpu_ns(others), time.monotonic()
                 sample = measure(env, proxy, case, options.seconds)
