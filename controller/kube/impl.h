@@ -44,8 +44,11 @@ struct ctl_kube_call {
     bool too_large;
 };
 
+// libcurl closes a socket that is still connecting without a word and says so later, when its
+// number may be another one's. So the loop watches a descriptor of its own.
 struct kube_socket {
-    struct gw_io io;
+    struct gw_io io;  // of a duplicate of:
+    curl_socket_t fd; // as libcurl knows it
     struct ctl_kube *kube;
     struct kube_socket *next;
 };

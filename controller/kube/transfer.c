@@ -4,6 +4,7 @@
 #include "controller/kube/impl.h"
 #include "controller/version.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -19,6 +20,32 @@
 
 // --- sockets and the timer -----------------------------------------------------------------------
 
+static void on_socket_event(struct gw_io *io, uint32_t events);
+
+static void unwatch(struct kube_socket *s) {
+    int own = s->io.fd;
+    if (own < 0) return;
+    gw_io_del(s->kube->loop, &s->io);
+    close(own);
+}
+
+static bool watch(struct kube_socket *s, uint32_t events) {
+    struct gw_err err;
+    int own = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+    if (own >= 0 && gw_io_add(s->kube->loop, &s->io, own, events, on_socket_event, &err) == GW_OK)
+        return true;
+    if (own >= 0) close(own);
+    s->io.fd = -1;
+    return false;
+}
+
+static struct kube_socket *socket_of(const struct ctl_kube *k, curl_socket_t fd) {
+    struct kube_socket *s = k->sockets;
+    while (s && s->fd != fd)
+        s = s->next;
+    return s;
+}
+
 static void socket_free(void *arg) {
     free(arg);
 }
@@ -26,48 +53,48 @@ static void socket_free(void *arg) {
 static void socket_forget(struct ctl_kube *k, curl_socket_t fd) {
     for (struct kube_socket **at = &k->sockets; *at; at = &(*at)->next) {
         struct kube_socket *s = *at;
-        if (s->io.fd != fd) continue;
+        if (s->fd != fd) continue;
         *at = s->next;
-        gw_io_del(k->loop, &s->io);
+        unwatch(s);
         gw_loop_defer(k->loop, socket_free, s);
         return;
     }
 }
 
 static void on_socket_event(struct gw_io *io, uint32_t events) {
-    struct ctl_kube *k = GW_CONTAINER_OF(io, struct kube_socket, io)->kube;
+    struct kube_socket *s = GW_CONTAINER_OF(io, struct kube_socket, io);
+    struct ctl_kube *k = s->kube;
     int mask = 0, running;
     if (events & (EPOLLIN | EPOLLHUP)) mask |= CURL_CSELECT_IN;
     if (events & EPOLLOUT) mask |= CURL_CSELECT_OUT;
     if (events & EPOLLERR) mask |= CURL_CSELECT_ERR;
-    curl_multi_socket_action(k->multi, io->fd, mask, &running);
+    curl_multi_socket_action(k->multi, s->fd, mask, &running);
     kube_after_curl(k);
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg) {
     (void)easy;
+    (void)socket_arg;
     struct ctl_kube *k = arg;
-    struct kube_socket *s = socket_arg;
-    struct gw_err err;
     if (what == CURL_POLL_REMOVE) {
         socket_forget(k, fd);
         return 0;
     }
     uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
-    if (s) {
+    struct kube_socket *s = socket_of(k, fd);
+    if (s && s->io.fd >= 0) {
         gw_io_mod(k->loop, &s->io, events);
         return 0;
     }
-    s = gw_alloc(sizeof(*s));
-    s->kube = k;
-    if (gw_io_add(k->loop, &s->io, fd, events, on_socket_event, &err) != GW_OK) {
-        free(s);
-        return -1;
+    if (!s) {
+        s = gw_alloc(sizeof(*s));
+        s->kube = k;
+        s->fd = fd;
+        s->io.fd = -1;
+        s->next = k->sockets;
+        k->sockets = s;
     }
-    s->next = k->sockets;
-    k->sockets = s;
-    curl_multi_assign(k->multi, fd, s);
-    return 0;
+    return watch(s, events) ? 0 : -1;
 }
 
 static int on_socket_close(void *arg, curl_socket_t fd) {
@@ -75,9 +102,9 @@ static int on_socket_close(void *arg, curl_socket_t fd) {
     return close(fd);
 }
 
-static int on_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose) {
-    (void)arg;
+static curl_socket_t on_socket_wanted(void *arg, curlsocktype purpose, struct curl_sockaddr *a) {
     (void)purpose;
+    struct ctl_kube *k = arg;
     static const struct {
         int level, name, value;
     } options[] = {
@@ -87,9 +114,21 @@ static int on_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose) {
         {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
         {IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS},
     };
+    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+    if (fd < 0) return CURL_SOCKET_BAD;
     for (size_t i = 0; i < GW_ARRAY_LEN(options); i++)
         setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
-    return CURL_SOCKOPT_OK;
+    // The number of one that was closed without a word: libcurl believes it is watched still.
+    struct kube_socket *s = socket_of(k, fd);
+    if (s) {
+        uint32_t events = s->io.events;
+        unwatch(s);
+        if (!watch(s, events)) {
+            close(fd);
+            return CURL_SOCKET_BAD;
+        }
+    }
+    return fd;
 }
 
 static int on_timer_wanted(CURLM *multi, long ms, void *arg) {
@@ -126,7 +165,7 @@ void kube_multi_free(struct ctl_kube *k) {
     k->multi = NULL;
     gw_timer_cancel(k->loop, &k->curl_timer);
     while (k->sockets)
-        socket_forget(k, k->sockets->io.fd);
+        socket_forget(k, k->sockets->fd);
 }
 
 // --- bytes of an answer --------------------------------------------------------------------------
@@ -225,7 +264,8 @@ enum gw_rc kube_transfer_start(struct ctl_kube_call *c, struct gw_err *err) {
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     // Wait for the connection that is being made, so that all share it.
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket_made);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket_wanted);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, k);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_socket_close);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, k);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);

@@ -39,8 +39,8 @@ class Site:
 
     def __exit__(self, *_):
         alive = self.program is None or self.program.is_running()
-        log = self.program.log() if self.program else ""
         status = self.program.stop() if self.program else 0
+        log = self.program.log() if self.program else ""
         self.api.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
         assert alive, log[-3000:]

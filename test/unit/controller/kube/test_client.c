@@ -142,6 +142,28 @@ static void nobody_listens(void) {
     site_fini(&s);
 }
 
+// The first of a name's addresses refuses, and its socket's number is used again at once.
+static void a_name_with_several_addresses(void) {
+    struct site s;
+    site_init(&s);
+    ctl_kube_free(s.kube);
+    char url[64];
+    struct gw_err err;
+    snprintf(url, sizeof(url), "http://localhost:%u", s.api.port);
+    struct ctl_kube_config c = {.server = url};
+    s.kube = ctl_kube_new(s.loop, &c, &err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(s.kube);
+    s.status = "200 OK";
+    s.body = "{}";
+    for (unsigned i = 1; i <= 20; i++) {
+        s.status = i % 2 ? "200 OK\r\nConnection: close" : "200 OK";
+        ask(&s, CTL_KUBE_GET, NULL, 0);
+        turn_until(&s, &s.replies, i);
+        CU_ASSERT_EQUAL(s.rc, GW_OK);
+    }
+    site_fini(&s);
+}
+
 static void answers(void) {
     static const struct {
         const char *name, *status, *body;
@@ -368,6 +390,7 @@ static void many_calls(void) {
 
 static CU_TestInfo tests[] = {
     {"nobody listens", nobody_listens},
+    {"a name with several addresses", a_name_with_several_addresses},
     {"answers", answers},
     {"what is sent", what_is_sent},
     {"cut and silent answers", cut_and_silent_answers},
