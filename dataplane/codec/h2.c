@@ -1,68 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection: nghttp2's session, its callbacks, and what a peer may do before it is sent away.
-// nghttp2 must not be entered (recv, send) from its callbacks; they only note what happened.
+// A connection: nghttp2's session, its callbacks, and its end. What a peer may do before it is sent
+// away is decided in h2_feed.c. nghttp2 must not be entered (recv, send) from its callbacks; they
+// only note what happened.
 #include "dataplane/codec/h2_internal.h"
 
 #include <stdlib.h>
 
-// Frames that move nothing: a burst, and how many a second go on for ever. (Frames of unknown types
-// are skipped by nghttp2 at the cost of their bytes.)
-#define IDLE_FRAMES_BURST 400
-#define IDLE_FRAMES_PER_S 100
-// Streams that come to nothing: a page or an agent that is closed cancels all it has open, twice;
-// what goes on for ever is more than any of them does. (CVE-2023-44487, CVE-2025-8671)
-#define LOST_STREAMS_BURST 256
-#define LOST_STREAMS_PER_S 20
 // Stream objects, those included that only drain: some more than may be open.
 #define STREAM_OBJECTS_MAX (2 * DP_H2_STREAMS_MAX)
+// Of a head that we send: owners bound it, and this is more than any of theirs compresses to.
+#define HEADER_BLOCK_BYTES_MAX (256 * 1024)
 // Answers to PING and SETTINGS that wait for a peer that does not read; its budget ends before.
-#define OUTBOUND_ACKS_MAX (IDLE_FRAMES_BURST + 100)
-
-static void end_connection(struct dp_h2 *h, uint32_t code, const char *text) {
-    if (h->why.rc != GW_OK) return;
-    gw_err_set(&h->why, GW_ERR_LIMIT, 0, "%s", text);
-    nghttp2_session_terminate_session(h->session, code);
-}
+#define OUTBOUND_ACKS_MAX 500
 
 static struct dp_h2_stream *stream_of(struct dp_h2 *h, int32_t id) {
     return id > 0 ? nghttp2_session_get_stream_user_data(h->session, id) : NULL;
-}
-
-// --- budgets -----------------------------------------------------------------------------------
-
-static bool moves_nothing(const nghttp2_frame_hd *hd) {
-    switch (hd->type) {
-    case NGHTTP2_DATA:
-        return !(hd->flags & NGHTTP2_FLAG_END_STREAM) &&
-               (hd->length == 0 || hd->flags & NGHTTP2_FLAG_PADDED);
-    case NGHTTP2_HEADERS:
-        return false;
-    case NGHTTP2_CONTINUATION:
-        return hd->length == 0;
-    default:
-        return true;
-    }
-}
-
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user) {
-    struct dp_h2 *h = user;
-    (void)session;
-    if (!moves_nothing(hd)) {
-        if (hd->type == NGHTTP2_HEADERS)
-            dp_h2_bucket_add(&h->idle_frames, DP_H2_IDLE_FRAMES_EARNED);
-        return 0;
-    }
-    if (!dp_h2_bucket_take(&h->idle_frames, h->now_ms)) {
-        end_connection(h, NGHTTP2_ENHANCE_YOUR_CALM, "too many frames that move nothing");
-    }
-    return 0;
-}
-
-static void lose_stream(struct dp_h2 *h, const char *text) {
-    if (h->conf.role != DP_H2_SERVER) return;
-    if (!dp_h2_bucket_take(&h->lost_streams, h->now_ms)) {
-        end_connection(h, NGHTTP2_ENHANCE_YOUR_CALM, text);
-    }
 }
 
 // --- field sections ----------------------------------------------------------------------------
@@ -105,7 +57,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                                 (struct gw_str){(const char *)value, value_len})) {
         return 0;
     }
-    end_connection(h, NGHTTP2_ENHANCE_YOUR_CALM, "a field section of more than 256 KiB");
+    dp_h2_end_connection(h, NGHTTP2_ENHANCE_YOUR_CALM, "a field section of more than 256 KiB");
     return NGHTTP2_ERR_PAUSE;
 }
 
@@ -192,7 +144,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_RST_STREAM:
         s = stream_of(h, frame->hd.stream_id);
         if (s) s->by_peer = true;
-        if (s && !s->sent_end) lose_stream(h, "too many streams that the peer reset");
+        if (s && !s->sent_end) dp_h2_lose_stream(h, "too many streams that the peer reset");
         break;
     case NGHTTP2_SETTINGS:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK)
@@ -212,9 +164,20 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
+// Streams that nghttp2 refuses are not opened, and thus not closed.
+static int on_invalid(nghttp2_session *session, const nghttp2_frame *frame, int code, void *user) {
+    struct dp_h2 *h = user;
+    (void)session, (void)code;
+    if (frame->hd.stream_id > 0) dp_h2_past_add(&h->past, (uint32_t)frame->hd.stream_id, true);
+    return 0;
+}
+
 static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *user) {
-    struct dp_h2_stream *s = stream_of(user, id);
+    struct dp_h2 *h = user;
+    struct dp_h2_stream *s = stream_of(h, id);
     (void)session;
+    bool is_theirs = s && (s->by_peer || (s->has_ended && s->sent_end));
+    dp_h2_past_add(&h->past, (uint32_t)id, !is_theirs);
     if (s) dp_h2_on_close(s, code);
     return 0;
 }
@@ -227,7 +190,7 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *u
     struct dp_h2_stream *s = stream_of(h, frame->hd.stream_id);
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
         // Nobody here wanted that: the peer had us do it.
-        if (!s || !s->by_owner) lose_stream(h, "too many streams that the peer had reset");
+        if (!s || !s->by_owner) dp_h2_lose_stream(h, "too many streams that the peer had reset");
         return 0;
     }
     if (!s || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
@@ -260,11 +223,11 @@ static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int
 static nghttp2_session_callbacks *callbacks_new(void) {
     nghttp2_session_callbacks *cbs;
     if (nghttp2_session_callbacks_new(&cbs) != 0) return NULL;
-    nghttp2_session_callbacks_set_on_begin_frame_callback(cbs, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cbs, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cbs, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, on_chunk);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cbs, on_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cbs, on_invalid);
     nghttp2_session_callbacks_set_on_stream_close_callback(cbs, on_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(cbs, on_sent);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(cbs, on_not_sent);
@@ -278,6 +241,7 @@ static nghttp2_option *option_new(void) {
     nghttp2_option_set_no_auto_window_update(o, 1);
     nghttp2_option_set_no_http_messaging(o, 1); // h2_head.c is stricter
     nghttp2_option_set_no_closed_streams(o, 1);
+    nghttp2_option_set_max_send_header_block_length(o, HEADER_BLOCK_BYTES_MAX);
     nghttp2_option_set_max_outbound_ack(o, OUTBOUND_ACKS_MAX);
     return o;
 }
@@ -301,8 +265,7 @@ struct dp_h2 *dp_h2_new(const struct dp_h2_conf *conf, int64_t now_ms) {
     h->conf = *conf;
     h->now_ms = h->settings_ms = now_ms;
     h->ready_tail = &h->ready;
-    dp_h2_bucket_init(&h->idle_frames, IDLE_FRAMES_BURST, IDLE_FRAMES_PER_S, now_ms);
-    dp_h2_bucket_init(&h->lost_streams, LOST_STREAMS_BURST, LOST_STREAMS_PER_S, now_ms);
+    dp_h2_feed_init(h);
     nghttp2_session_callbacks *cbs = callbacks_new();
     nghttp2_option *o = option_new();
     int rc = !cbs || !o                   ? NGHTTP2_ERR_NOMEM
@@ -329,33 +292,6 @@ void dp_h2_free(struct dp_h2 *h) {
     dp_h2_head_fini(&h->head);
     dp_h2_nv_fini(&h->nv);
     free(h);
-}
-
-static enum gw_rc give_why(struct dp_h2 *h, struct gw_err *err) {
-    if (h->why.rc == GW_OK) return GW_OK;
-    if (err) *err = h->why;
-    return h->why.rc;
-}
-
-enum gw_rc dp_h2_tick(struct dp_h2 *h, int64_t now_ms, struct gw_err *err) {
-    h->now_ms = now_ms;
-    if (!h->has_settings_ack && now_ms - h->settings_ms >= DP_H2_SETTINGS_MS) {
-        end_connection(h, NGHTTP2_SETTINGS_TIMEOUT, "SETTINGS were not acknowledged in time");
-    }
-    return give_why(h, err);
-}
-
-enum gw_rc dp_h2_feed(struct dp_h2 *h, struct gw_slab *slab, struct gw_str bytes, int64_t now_ms,
-                      struct gw_err *err) {
-    GW_TRY(dp_h2_tick(h, now_ms, err));
-    h->slab = slab;
-    ssize_t n = nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes.ptr, bytes.len);
-    h->slab = NULL;
-    if (n < 0) {
-        h->is_dead = true;
-        gw_err_set(&h->why, GW_ERR_INPUT, 400, "%s", nghttp2_strerror((int)n));
-    }
-    return give_why(h, err);
 }
 
 static void submit_heads(struct dp_h2 *h) {
@@ -405,6 +341,7 @@ void dp_h2_drain(struct dp_h2 *h) {
 }
 
 void dp_h2_goaway(struct dp_h2 *h, uint32_t code) {
+    h->is_going = true;
     nghttp2_submit_goaway(h->session, 0, nghttp2_session_get_last_proc_stream_id(h->session), code,
                           NULL, 0);
 }

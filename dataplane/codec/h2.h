@@ -65,6 +65,10 @@ enum gw_rc dp_h2_tick(struct dp_h2 *h, int64_t now_ms, struct gw_err *err) GW_MU
 // The next stream with news, NULL: none. Each is given once; dp_h2_owner is NULL for a new one (a
 // server's), which is the caller's to release from here on.
 struct dp_h2_stream *dp_h2_ready(struct dp_h2 *h);
+bool dp_h2_has_ready(const struct dp_h2 *h);
+void dp_h2_again(struct dp_h2_stream *s); // ready once more, behind those that are
+// For the end of a connection: some stream's owner, which is none any more. NULL: there is none.
+void *dp_h2_disown(struct dp_h2 *h);
 // Appends frames to out until it holds at least `high` bytes or there are no more. Call it behind
 // feed, behind whatever was sent, and when the socket drained; then look for news again.
 void dp_h2_pump(struct dp_h2 *h, struct gw_buf *out, size_t high);
@@ -119,8 +123,10 @@ void dp_h2_send_head(struct dp_h2_stream *s, const struct dp_head *head);
 void dp_h2_send_data(struct dp_h2_stream *s, struct gw_buf *data);
 void dp_h2_send_end(struct dp_h2_stream *s, const struct dp_fields *trailers); // NULL: none
 size_t dp_h2_queued(const struct dp_h2_stream *s);
-// True where the owner must stop feeding; the stream becomes ready once it drained.
+// True where the owner must stop feeding; the stream becomes ready once it drained, which
+// dp_h2_has_drained tells once.
 bool dp_h2_is_full(struct dp_h2_stream *s);
+bool dp_h2_has_drained(struct dp_h2_stream *s);
 // RST_STREAM; what is queued is dropped.
 void dp_h2_reset(struct dp_h2_stream *s, uint32_t code);
 // The owner is done. What was sent to its end still goes out (and a peer that is still sending is

@@ -28,3 +28,17 @@ bool dp_h2_bucket_take(struct dp_h2_bucket *b, int64_t now_ms) {
 void dp_h2_bucket_add(struct dp_h2_bucket *b, int64_t tokens) {
     add_milli(b, tokens * 1000);
 }
+
+#define WE_RESET 0x80000000u
+
+void dp_h2_past_add(struct dp_h2_past *p, uint32_t id, bool we_reset) {
+    p->ids[p->next++ % DP_H2_PAST_MAX] = id | (we_reset ? WE_RESET : 0);
+}
+
+enum dp_h2_past_is dp_h2_past_find(const struct dp_h2_past *p, uint32_t id) {
+    for (unsigned i = 0; i < DP_H2_PAST_MAX; i++) {
+        if ((p->ids[i] & ~WE_RESET) != id) continue;
+        return p->ids[i] & WE_RESET ? DP_H2_PAST_RESET : DP_H2_PAST_CLOSED;
+    }
+    return DP_H2_PAST_UNKNOWN;
+}

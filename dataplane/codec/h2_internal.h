@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Inside of the HTTP/2 codec: h2.c is the connection and nghttp2's callbacks, h2_stream.c the
+// Inside of the HTTP/2 codec: h2.c is the connection and nghttp2's callbacks,
+// h2_feed.c what comes in and what a peer may cost, h2_stream.c the
 // queues of a stream. nghttp2 checks frames, streams and windows; messages are checked here.
 #ifndef DP_CODEC_H2_INTERNAL_H
 #define DP_CODEC_H2_INTERNAL_H
@@ -47,7 +48,7 @@ struct dp_h2_stream {
     size_t end_nv_len;
     bool ends, sent_end; // END_STREAM is due, is out
     bool is_deferred;    // nghttp2 was told that there is nothing
-    bool was_full;
+    bool was_full, has_drained;
     size_t moved; // since dp_h2_reap
 
     struct gw_err err;   // rc GW_OK: fine
@@ -61,7 +62,10 @@ struct dp_h2 {
     int64_t now_ms, settings_ms;                                 // when ours were sent
     bool has_settings, has_settings_ack, is_peer_going, is_dead; // settings: the peer's
     unsigned pongs;
+    bool is_going; // GOAWAY of ours was submitted: new streams are nobody's
     struct dp_h2_bucket idle_frames, lost_streams;
+    uint32_t last_id; // of the peer's streams
+    struct dp_h2_past past;
     struct gw_err why; // rc GW_OK: fine
 
     struct dp_h2_stream *streams, *free;
@@ -69,6 +73,8 @@ struct dp_h2 {
     struct dp_h2_stream *ready, **ready_tail;
     unsigned heads_n; // streams whose head is not submitted
 
+    size_t preface_left, payload_left, frame_head_n; // of what is being fed
+    uint8_t frame_head[9];
     struct gw_slab *slab;            // being fed
     struct dp_h2_stream *in_section; // whose section is coming; NULL: nobody's
     struct dp_h2_head head;
@@ -76,6 +82,13 @@ struct dp_h2 {
     struct gw_buf *out; // being pumped into
     size_t high;
 };
+
+// --- h2_feed.c ---------------------------------------------------------------------------------
+void dp_h2_feed_init(struct dp_h2 *h);
+// GOAWAY; nothing more is taken from the peer.
+void dp_h2_end_connection(struct dp_h2 *h, uint32_t code, const char *text);
+// One of the peer's streams came to nothing by its doing.
+void dp_h2_lose_stream(struct dp_h2 *h, const char *text);
 
 // --- h2_stream.c -------------------------------------------------------------------------------
 struct dp_h2_stream *dp_h2_stream_new(struct dp_h2 *h, int32_t id);

@@ -98,6 +98,23 @@ struct dp_h2_stream *dp_h2_ready(struct dp_h2 *h) {
     return s;
 }
 
+bool dp_h2_has_ready(const struct dp_h2 *h) {
+    return h->ready != NULL;
+}
+
+void dp_h2_again(struct dp_h2_stream *s) {
+    dp_h2_mark_ready(s);
+}
+
+void *dp_h2_disown(struct dp_h2 *h) {
+    for (struct dp_h2_stream *s = h->streams; s; s = s->next) {
+        void *owner = s->owner;
+        s->owner = NULL;
+        if (owner) return owner;
+    }
+    return NULL;
+}
+
 static void submit_reset(struct dp_h2_stream *s, uint32_t code) {
     if (s->is_closed || s->is_reset) return;
     s->is_reset = true;
@@ -284,6 +301,7 @@ int dp_h2_send_out(nghttp2_session *session, nghttp2_frame *frame, const uint8_t
     dp_h2_bucket_add(&h->idle_frames, DP_H2_IDLE_FRAMES_EARNED);
     if (s->was_full && s->out.bytes <= DP_H2_QUEUE_LOW) {
         s->was_full = false;
+        s->has_drained = true;
         dp_h2_mark_ready(s);
     }
     return h->out->bytes >= h->high ? NGHTTP2_ERR_PAUSE : 0;
@@ -404,6 +422,12 @@ bool dp_h2_is_full(struct dp_h2_stream *s) {
     if (s->out.bytes < DP_H2_QUEUE_HIGH) return false;
     s->was_full = true;
     return true;
+}
+
+bool dp_h2_has_drained(struct dp_h2_stream *s) {
+    bool has = s->has_drained;
+    s->has_drained = false;
+    return has;
 }
 
 void dp_h2_reset(struct dp_h2_stream *s, uint32_t code) {

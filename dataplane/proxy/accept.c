@@ -20,6 +20,7 @@ static const struct {
     const char *name;
     void (*start)(struct dp_worker *w, const struct dp_accepted *a);
 } dp_alpn[] = {
+    {"h2", dp_client_h2_start},
     {"http/1.1", dp_client_h1_start},
 };
 

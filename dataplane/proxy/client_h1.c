@@ -2,6 +2,7 @@
 // A client's HTTP/1.1 connection: reads, finds heads, keeps pipelined requests in order, and
 // notices a client that leaves. Between requests it holds neither a slab nor a request object.
 #include "dataplane/proxy/client_h1.h"
+#include "dataplane/codec/h2.h"
 #include "dataplane/net/listener.h"
 
 #include <stdlib.h>
@@ -170,10 +171,38 @@ static void on_timer(struct gw_timer *t) {
     dp_answer_bad_head(c->req, &err);
 }
 
+// --- HTTP/2 on the same port --------------------------------------------------------------------
+
+static void become_h2(struct dp_client_h1 *c) {
+    struct dp_worker *w = c->base.worker;
+    struct dp_accepted a = {.conf_port = c->base.conf_port, .peer = c->base.peer, .first = &c->in};
+    a.fd = dp_conn_take(&c->base.conn, &a.tls);
+    gw_timer_cancel(w->loop, &c->timer);
+    dp_h1_decoder_fini(&c->decoder);
+    dp_client_unlink(&c->base);
+    gw_loop_defer(w->loop, free_later, c);
+    dp_client_h2_start(w, &a);
+}
+
+// RFC 9113 3.3, 3.4: who knows beforehand begins with the preface, which is no request of HTTP/1.1.
+// True: it was found, or what is there may become one.
+static bool is_preface(struct dp_client_h1 *c) {
+    char begin[DP_H2_PREFACE_BYTES];
+    size_t n = gw_buf_peek(&c->in, 0, begin, sizeof(begin));
+    if (c->base.conn.tls || memcmp(begin, DP_H2_PREFACE, n) != 0) {
+        c->is_known = true;
+        return false;
+    }
+    if (n == sizeof(begin)) become_h2(c);
+    return true;
+}
+
+// --- HTTP/1.1 ------------------------------------------------------------------------------------
+
 // Decodes until a head is complete, then hands the request over. True: there may be more to do.
 static bool next_head(struct dp_client_h1 *c) {
     if (!c->req) {
-        if (c->in.bytes == 0) return false;
+        if (c->in.bytes == 0 || (!c->is_known && is_preface(c))) return false;
         if (dp_conn_is_full(&c->base.conn)) { // answers that nobody takes: on_drained goes on
             dp_conn_set_reading(&c->base.conn, false);
             return false;

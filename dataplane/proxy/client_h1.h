@@ -25,6 +25,7 @@ struct dp_client_h1 {
     struct gw_timer timer;
     enum dp_h1_wait wait;
     bool lingering;
+    bool is_known;   // to speak HTTP/1.1: its first bytes are not the preface of HTTP/2
     bool in_process; // process is on the stack: no second one
     bool saw_eof;
     bool half_closed; // in a tunnel: the client ended its side, and may still be reading

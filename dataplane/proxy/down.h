@@ -68,19 +68,22 @@ struct dp_down_ops {
     // on.
     void (*over)(struct dp_req *r, bool keep);
 };
-extern const struct dp_down_ops dp_down_h1; // client_h1.c
+extern const struct dp_down_ops dp_down_h1; // down_h1.c
 
 // A connection that nobody owns yet.
 struct dp_accepted {
     int fd;
     struct gw_tls *tls; // its handshake is done; NULL on a plain port
     uint16_t conf_port;
-    const char *peer; // borrowed during the call
+    const char *peer;     // borrowed during the call
+    struct gw_buf *first; // read already; emptied; NULL: nothing was
 };
 // All take fd and tls.
 void dp_tls_accept(struct dp_worker *w,
                    const struct dp_accepted *a); // accept.c: shakes hands first
+// On a plain port a connection that begins with the preface of HTTP/2 goes on as one.
 void dp_client_h1_start(struct dp_worker *w, const struct dp_accepted *a);
+void dp_client_h2_start(struct dp_worker *w, const struct dp_accepted *a);
 // accept.c: the context of all handshakes of a process; owned by caller.
 struct gw_tls_ctx *dp_server_tls(struct gw_err *err);
 

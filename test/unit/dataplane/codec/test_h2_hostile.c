@@ -314,6 +314,8 @@ enum {
     FLOOD_WINDOW,
     FLOOD_DATA,
     FLOOD_PADDED,
+    FLOOD_UNKNOWN,
+    FLOOD_CLOSED,
     FLOOD_RST,
     FLOODS
 };
@@ -337,6 +339,12 @@ static void flood_frame(struct gw_text *in, int kind) {
         break;
     case FLOOD_PADDED:
         h2_frame(in, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, "\3\0\0\0", 4);
+        break;
+    case FLOOD_UNKNOWN:
+        h2_frame(in, 0x77, 0, 0, "x", 1);
+        break;
+    case FLOOD_CLOSED:
+        h2_frame_u32(in, NGHTTP2_WINDOW_UPDATE, 3, 1);
         break;
     default:
         h2_frame_u32(in, NGHTTP2_RST_STREAM, 3, NGHTTP2_CANCEL);
@@ -513,6 +521,52 @@ static void settings_are_acknowledged_in_time(void) {
     finish(&t);
 }
 
+// RFC 9113 5.1, 5.1.1: messages on streams that are no more, or never were.
+static void frames_for_streams_that_are_closed(void) {
+    const struct {
+        const char *what;
+        bool resets, is_data;
+        uint32_t id;
+        int64_t code;
+    } cases[] = {
+        {"DATA behind RST_STREAM", true, true, 3, NGHTTP2_STREAM_CLOSED},
+        {"HEADERS behind RST_STREAM", true, false, 3, NGHTTP2_STREAM_CLOSED},
+        {"HEADERS on a smaller number", true, false, 1, NGHTTP2_PROTOCOL_ERROR},
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        for (size_t step = 0; step <= 1; step++) {
+            struct server t;
+            begin(&t);
+            h2_headers(&t.in, 3, ASK, true);
+            h2_frame_u32(&t.in, NGHTTP2_RST_STREAM, 3, NGHTTP2_CANCEL);
+            if (cases[i].is_data)
+                h2_data(&t.in, cases[i].id, "x", true);
+            else
+                h2_headers(&t.in, cases[i].id, ASK, true);
+            t.rc = h2_feed(t.h, gw_text_str(&t.in), step, t.now_ms, &t.err);
+            gw_text_reset(&t.in);
+            tell(&t);
+            is_sent_away(&t, cases[i].code);
+            finish(&t);
+        }
+    }
+}
+
+// What was on its way when we reset the stream is nobody's fault.
+static void frames_for_streams_that_we_reset(void) {
+    struct server t;
+    begin(&t);
+    h2_headers(&t.in, 1, POST, false);
+    tell(&t);
+    CU_ASSERT_EQUAL(release_all(&t), 1);
+    CU_ASSERT_EQUAL(reset_code(&t, 1), NGHTTP2_CANCEL);
+    h2_data(&t.in, 1, "late", false);
+    h2_headers(&t.in, 1, "x 1\n", true);
+    tell(&t);
+    is_unharmed(&t, 3);
+    finish(&t);
+}
+
 static void no_preface(void) {
     struct server t;
     begin(&t);
@@ -560,6 +614,8 @@ static CU_TestInfo tests[] = {
     {"more than the window", more_than_the_window},
     {"small pieces pin little", small_pieces_pin_little},
     {"settings are acknowledged in time", settings_are_acknowledged_in_time},
+    {"frames for streams that are closed", frames_for_streams_that_are_closed},
+    {"frames for streams that we reset", frames_for_streams_that_we_reset},
     {"no preface", no_preface},
     {"new streams after GOAWAY are nobody's", new_streams_after_goaway_are_nobodys},
     CU_TEST_INFO_NULL,

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client's HTTP/2 connection: feeds the codec, begins a request for each new stream, tells
+// requests of their news, writes, and ends: idle, drained, in error, or because the client left.
+#include "dataplane/proxy/client_h2.h"
+#include "dataplane/net/listener.h"
+#include "dataplane/obs/metrics.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+// Slabs read in a row from one busy client before others get their turn: with what one holds of
+// heads (DP_H2_STREAMS_MAX at most) this bounds how many requests begin in a turn.
+#define READS_PER_TURN 2
+#define BUSY_MS 60000 // where streams may stand still for ever
+// A PING that is not answered by then does not hold up a drain.
+#define DRAIN_PONG_MS 1000
+
+static void run(struct dp_client_h2 *c);
+
+static int64_t now_ms(const struct dp_client_h2 *c) {
+    return gw_loop_now_ms(c->base.worker->loop);
+}
+
+// --- the end -----------------------------------------------------------------------------------
+
+static void free_later(void *arg) {
+    free(arg);
+}
+
+static void destroy(struct dp_client_h2 *c) {
+    struct gw_loop *loop = c->base.worker->loop;
+    GW_ASSERT(c->reqs_n == 0 && !c->is_over);
+    c->is_over = true;
+    dp_h2_free(c->h);
+    if (dp_conn_is_flushed(&c->base.conn))
+        dp_conn_close(&c->base.conn);
+    else // a part of an answer must not look like a clean end
+        dp_conn_abort(&c->base.conn);
+    gw_timer_cancel(loop, &c->timer);
+    dp_client_unlink(&c->base);
+    gw_loop_defer(loop, free_later, c);
+}
+
+static void wait_for(struct dp_client_h2 *c, enum dp_h2_wait what, int64_t ms) {
+    c->wait = what;
+    if (ms > 0)
+        gw_timer_set(c->base.worker->loop, &c->timer, ms);
+    else
+        gw_timer_cancel(c->base.worker->loop, &c->timer);
+}
+
+// How often a connection that has something to do is looked at.
+static int64_t busy_ms(const struct dp_client_h2 *c) {
+    int64_t ms = c->base.worker->settings->stream_ms;
+    return ms > 0 ? ms : BUSY_MS;
+}
+
+static void cancel_all(struct dp_client_h2 *c) {
+    for (struct dp_req *r; (r = dp_h2_disown(c->h));)
+        dp_req_cancel(r);
+}
+
+// The client closed its side or reset: nobody is there for any answer.
+static void lose(struct dp_client_h2 *c) {
+    if (c->is_lost) return;
+    c->is_lost = true;
+    dp_conn_set_reading(&c->base.conn, false);
+    cancel_all(c);
+    dp_client_h2_later(c);
+}
+
+// All that there is to say was said: our side ends, and the peer is given time to read it.
+static void end_side(struct dp_client_h2 *c) {
+    wait_for(c, DP_H2_WAIT_CLOSING, DP_H2_LINGER_MS);
+    dp_conn_end(&c->base.conn);
+    dp_conn_set_reading(&c->base.conn, true);
+}
+
+static void drop_read(struct dp_client_h2 *c) {
+    struct gw_slab *slab = gw_slab_get();
+    struct gw_err err;
+    size_t n = 0;
+    enum gw_rc rc = dp_conn_read(&c->base.conn, slab, &n, &err);
+    gw_slab_unref(slab);
+    c->lingered += n;
+    if (rc == GW_AGAIN || (rc == GW_OK && c->lingered < DP_H2_LINGER_BYTES_MAX)) return;
+    destroy(c);
+}
+
+// --- requests ----------------------------------------------------------------------------------
+
+static void begin(struct dp_client_h2 *c, struct dp_h2_stream *s) {
+    struct dp_req *r = dp_req_new(&c->base, &dp_down_h2);
+    struct dp_down_h2_state *state = gw_arena_zalloc(&r->arena, sizeof(*state));
+    struct dp_ev ev;
+    struct gw_slab *owner;
+    struct gw_err err;
+    state->stream = s;
+    r->stream = state;
+    dp_h2_set_owner(s, r);
+    c->reqs_n++;
+    if (c->wait != DP_H2_WAIT_BUSY) wait_for(c, DP_H2_WAIT_BUSY, busy_ms(c));
+    enum gw_rc rc = dp_h2_next_event(s, &ev, &owner, &err);
+    if (rc == GW_OK) {
+        r->head = ev.head;
+        r->keep_alive = true;
+        dp_req_arm(r, DP_DEADLINE_WHOLE, 0);
+        dp_req_identify(r);
+        dp_req_begin(r);
+    } else if (rc == GW_CANCELLED) {
+        dp_req_identify(r);
+        r->err = err;
+        dp_req_finish(r, false);
+    } else { // of a malformed one the stream is reset already, and what is answered goes nowhere
+        dp_answer_bad_head(r, &err);
+    }
+}
+
+static bool wants_body(const struct dp_req *r) {
+    return !r->body_done && r->body_mode != DP_BODY_WAIT;
+}
+
+static void broken(struct dp_req *r, const struct gw_err *err) {
+    if (!r->err.text[0]) r->err = *err;
+    if (err->rc != GW_CANCELLED && r->fiber) { // malformed: decided as a refusal, and logged as one
+        if (!r->code) r->code = "bad_request";
+        dp_req_wake(r, DP_WAKE_FAILED);
+    } else {
+        dp_req_cancel(r);
+    }
+}
+
+// r may be gone afterwards.
+static void tell(struct dp_h2_stream *s, struct dp_req *r) {
+    const struct gw_err *err = dp_h2_error(s);
+    bool drained = dp_h2_has_drained(s);
+    if (err) {
+        // A refused head has its answer under way; a broken stream is the request's end.
+        if (r->head) broken(r, err);
+    } else if (drained && r->stage == DP_STAGE_STREAM) {
+        if (wants_body(r)) dp_h2_again(s); // its turn is the next one
+        dp_answer_pump(r);
+    } else if (wants_body(r)) {
+        dp_body_pump(r);
+    }
+}
+
+static void take_news(struct dp_client_h2 *c) {
+    for (struct dp_h2_stream *s; !c->is_lost && (s = dp_h2_ready(c->h));) {
+        struct dp_req *r = dp_h2_owner(s);
+        if (r)
+            tell(s, r);
+        else
+            begin(c, s);
+    }
+}
+
+// --- writing -----------------------------------------------------------------------------------
+
+// True where the socket may take more.
+static bool write_some(struct dp_client_h2 *c) {
+    struct dp_conn *conn = &c->base.conn;
+    struct gw_err err;
+    if (dp_conn_is_full(conn)) return false;
+    dp_h2_pump(c->h, &conn->batch, DP_CONN_QUEUE_HIGH);
+    c->pumped += conn->batch.bytes;
+    if (dp_conn_flush(conn, &err) == GW_OK) return true;
+    lose(c);
+    return false;
+}
+
+static bool is_quiet(const struct dp_client_h2 *c) {
+    return c->reqs_n == 0 && dp_h2_streams(c->h) == 0 && !dp_h2_wants_pump(c->h) &&
+           dp_conn_is_flushed(&c->base.conn);
+}
+
+// Where the connection stands now that nothing is left to do.
+static void settle(struct dp_client_h2 *c) {
+    struct dp_conn *conn = &c->base.conn;
+    if (c->is_lost) {
+        if (c->reqs_n == 0) destroy(c);
+        return;
+    }
+    bool is_ended = dp_h2_is_over(c->h) || c->drain == DP_H2_DRAIN_TOLD;
+    if (dp_h2_is_over(c->h)) cancel_all(c);
+    if (c->wait == DP_H2_WAIT_CLOSING) return;
+    if (is_ended && c->reqs_n == 0 && dp_conn_is_flushed(conn) &&
+        (dp_h2_is_over(c->h) || is_quiet(c))) {
+        end_side(c);
+        return;
+    }
+    // Who does not read what we say is not listened to either: its frames would pile up answers.
+    if (dp_conn_is_full(conn))
+        dp_conn_watch(conn);
+    else
+        dp_conn_set_reading(conn, !dp_h2_is_over(c->h));
+    if (c->wait == DP_H2_WAIT_BUSY && is_quiet(c))
+        wait_for(c, DP_H2_WAIT_IDLE, c->base.worker->settings->idle_ms);
+}
+
+// Until nobody has news and nothing is to be written, or the socket is full.
+static void run(struct dp_client_h2 *c) {
+    if (c->is_running || c->is_over) return;
+    c->is_running = true;
+    bool can_write = true;
+    do {
+        take_news(c);
+        if (!c->is_lost) can_write = write_some(c);
+    } while (!c->is_lost && can_write && (dp_h2_has_ready(c->h) || dp_h2_wants_pump(c->h)));
+    c->is_running = false;
+    settle(c);
+}
+
+static void on_due(void *arg) {
+    struct dp_client_h2 *c = arg;
+    c->is_due = false;
+    run(c);
+}
+
+void dp_client_h2_later(struct dp_client_h2 *c) {
+    if (c->is_due || c->is_over) return;
+    c->is_due = true;
+    gw_loop_defer(c->base.worker->loop, on_due, c);
+}
+
+// --- the socket --------------------------------------------------------------------------------
+
+// A peer that broke the protocol, or a budget: it is told, and its requests end.
+static void refuse(struct dp_client_h2 *c) {
+    struct gw_str labels[] = {GW_STR("h2_connection")};
+    gw_metric_add(gw_metric_series(&dp_metric_refused, labels), 1);
+    cancel_all(c);
+}
+
+static void on_readable(struct dp_conn *conn) {
+    struct dp_client_h2 *c = (struct dp_client_h2 *)conn;
+    if (c->wait == DP_H2_WAIT_CLOSING) {
+        drop_read(c);
+        return;
+    }
+    bool more = true;
+    for (int i = 0; i < READS_PER_TURN && more && !c->is_lost; i++) {
+        struct gw_slab *slab = gw_slab_get();
+        struct gw_err err;
+        size_t n = 0;
+        enum gw_rc rc = dp_conn_read(conn, slab, &n, &err);
+        if (rc == GW_OK) {
+            more = n == GW_SLAB_BYTES;
+            struct gw_str bytes = {slab->data, n};
+            if (dp_h2_feed(c->h, slab, bytes, now_ms(c), &err) != GW_OK) refuse(c);
+            more = more && !dp_h2_is_over(c->h);
+        }
+        gw_slab_unref(slab);
+        if (rc == GW_AGAIN) break;
+        if (rc != GW_OK) lose(c);
+    }
+    run(c);
+}
+
+static void on_drained(struct dp_conn *conn) {
+    struct dp_client_h2 *c = (struct dp_client_h2 *)conn;
+    if (c->wait != DP_H2_WAIT_CLOSING) run(c);
+}
+
+static void on_error(struct dp_conn *conn) {
+    struct dp_client_h2 *c = (struct dp_client_h2 *)conn;
+    if (c->wait == DP_H2_WAIT_CLOSING) {
+        destroy(c);
+        return;
+    }
+    lose(c);
+    run(c);
+}
+static const struct dp_conn_ops conn_ops = {on_readable, on_drained, on_error};
+
+// --- time and drain ----------------------------------------------------------------------------
+
+static void go_away(struct dp_client_h2 *c) {
+    c->drain = DP_H2_DRAIN_TOLD;
+    dp_h2_goaway(c->h, DP_H2_NO_ERROR);
+}
+
+// Answers without a request any more, that the peer does not read.
+static bool is_stuck(struct dp_client_h2 *c) {
+    uint64_t sent = c->pumped - c->base.conn.out.bytes;
+    bool is = c->reqs_n == 0 && c->base.conn.out.bytes && sent == c->sent;
+    c->sent = sent;
+    return is;
+}
+
+static void on_timer(struct gw_timer *t) {
+    struct dp_client_h2 *c = GW_CONTAINER_OF(t, struct dp_client_h2, timer);
+    struct gw_err err;
+    switch (c->wait) {
+    case DP_H2_WAIT_CLOSING:
+        destroy(c);
+        return;
+    case DP_H2_WAIT_FIRST:
+    case DP_H2_WAIT_IDLE:
+        go_away(c);
+        wait_for(c, DP_H2_WAIT_BUSY, busy_ms(c));
+        break;
+    case DP_H2_WAIT_BUSY:
+        if (is_stuck(c)) {
+            lose(c);
+            break;
+        }
+        dp_h2_reap(c->h);
+        if (dp_h2_tick(c->h, now_ms(c), &err) != GW_OK) refuse(c);
+        wait_for(c, DP_H2_WAIT_BUSY, busy_ms(c));
+        break;
+    }
+    run(c);
+}
+
+static void drain(struct dp_client *base, enum dp_drain how) {
+    struct dp_client_h2 *c = (struct dp_client_h2 *)base;
+    if (c->wait == DP_H2_WAIT_CLOSING) {
+        if (how == DP_DRAIN_OVER) destroy(c);
+        return;
+    }
+    if (how == DP_DRAIN_OVER) {
+        go_away(c);
+        cancel_all(c);
+        (void)write_some(c);
+        lose(c);
+    } else if (c->drain == DP_H2_DRAIN_NONE) {
+        if (how == DP_DRAIN_IDLE && c->wait == DP_H2_WAIT_FIRST) return;
+        c->drain = DP_H2_DRAIN_ASKED;
+        c->drain_ms = now_ms(c);
+        dp_h2_drain(c->h);
+        dp_h2_ping(c->h);
+    } else if (c->drain == DP_H2_DRAIN_ASKED) {
+        if (!dp_h2_pongs(c->h) && now_ms(c) - c->drain_ms < DRAIN_PONG_MS) return;
+        go_away(c);
+    }
+    run(c);
+}
+static const struct dp_client_ops client_ops = {drain};
+
+// --- the beginning -----------------------------------------------------------------------------
+
+// What was read before it was known to be HTTP/2.
+static void feed_first(struct dp_client_h2 *c, struct gw_buf *first) {
+    struct gw_err err;
+    while (first && first->head) {
+        struct gw_slice *s = &first->head->slice;
+        struct gw_str bytes = {s->ptr, s->len};
+        if (dp_h2_feed(c->h, s->slab, bytes, now_ms(c), &err) != GW_OK) refuse(c);
+        gw_buf_consume(first, bytes.len);
+    }
+}
+
+void dp_client_h2_start(struct dp_worker *w, const struct dp_accepted *a) {
+    struct dp_client_h2 *c = gw_alloc(sizeof(*c));
+    struct gw_err err;
+    if (dp_conn_init(&c->base.conn, w->loop, a->fd, &conn_ops, &err) != GW_OK) {
+        gw_tls_free(a->tls);
+        dp_listener_close_fd(a->fd);
+        if (a->first) gw_buf_fini(a->first);
+        free(c);
+        return;
+    }
+    c->base.conn.tls = a->tls;
+    c->base.ops = &client_ops;
+    dp_client_link(&c->base, w, a->conf_port, a->peer);
+    gw_timer_init(&c->timer, on_timer);
+    c->h = dp_h2_new(&(struct dp_h2_conf){.role = DP_H2_SERVER}, now_ms(c));
+    wait_for(c, DP_H2_WAIT_FIRST, w->settings->head_ms);
+    feed_first(c, a->first);
+    dp_client_h2_later(c);
+}
