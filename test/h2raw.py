@@ -55,6 +55,7 @@ class Answer:
 class H2:
     def __init__(self, s, *, window=None, settings=b"", credit=True, hello=True):
         self.s, self.credit = s, credit
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.decoder = hpack.Decoder()
         self.answers = collections.defaultdict(Answer)
         self.frames, self.goaway, self.closed = [], None, False
