@@ -79,8 +79,9 @@ static bool set_strong(SSL_CTX *s) {
                                   "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
     static const char tls_1_3[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
                                   "TLS_CHACHA20_POLY1305_SHA256";
+    static char groups[] = "X25519:P-256:P-384"; // OpenSSL's macro casts const away
     return SSL_CTX_set_cipher_list(s, tls_1_2) == 1 && SSL_CTX_set_ciphersuites(s, tls_1_3) == 1 &&
-           SSL_CTX_set1_groups_list(s, "X25519:P-256:P-384") == 1;
+           SSL_CTX_set1_groups_list(s, groups) == 1;
 }
 
 struct gw_tls_ctx *gw_tls_ctx_make(bool is_server, struct gw_err *err) {

@@ -163,10 +163,12 @@ static enum gw_rc on_meaning(struct dp_h2_head *h, enum dp_field_id id, struct g
     }
 }
 
-// RFC 9113 8.2.3: cut for compression's sake, one field to everybody else.
+// RFC 9113 8.2.3: cut for compression's sake, one field to everybody else. Empty crumbs would leave
+// a blank at its end.
 static enum gw_rc on_cookie(struct dp_h2_head *h, struct gw_str value) {
-    if (h->has_cookie) gw_text_adds(&h->cookie, "; ");
     h->has_cookie = true;
+    if (value.len == 0) return GW_OK;
+    if (h->cookie.len) gw_text_adds(&h->cookie, "; ");
     gw_text_add(&h->cookie, value.ptr, value.len);
     return GW_OK;
 }
@@ -327,17 +329,22 @@ static enum gw_rc give_fields(struct dp_h2_head *h, struct dp_fields *ret) {
     return GW_OK;
 }
 
+static enum gw_rc give_error(const struct dp_h2_head *h, struct gw_err *ret) {
+    *ret = h->err;
+    return h->err.rc;
+}
+
 enum gw_rc dp_h2_head_end(struct dp_h2_head *h, bool ends_stream, bool answers_head,
                           struct dp_head **ret, int64_t *ret_length, struct gw_err *err) {
     struct dp_head *head = gw_arena_zalloc(h->arena, sizeof(*head));
     int64_t length = -1;
-    enum gw_rc rc = head ? settle(h, ends_stream, answers_head, head, &length)
-                         : REFUSE(h, 431, "the head does not fit its memory");
-    if (rc == GW_OK) rc = give_fields(h, &head->fields);
-    if (rc != GW_OK) {
-        *err = h->err;
-        return rc;
+    if (!head) {
+        if (h->err.rc == GW_OK) (void)REFUSE(h, 431, "the head does not fit its memory");
+        return give_error(h, err);
     }
+    enum gw_rc rc = settle(h, ends_stream, answers_head, head, &length);
+    if (rc == GW_OK) rc = give_fields(h, &head->fields);
+    if (rc != GW_OK) return give_error(h, err);
     *ret = head;
     *ret_length = length;
     return GW_OK;
@@ -346,12 +353,12 @@ enum gw_rc dp_h2_head_end(struct dp_h2_head *h, bool ends_stream, bool answers_h
 enum gw_rc dp_h2_head_end_trailers(struct dp_h2_head *h, struct dp_fields **ret,
                                    struct gw_err *err) {
     struct dp_fields *fields = gw_arena_zalloc(h->arena, sizeof(*fields));
-    if (h->err.rc == GW_OK && !fields) (void)REFUSE(h, 431, "trailers do not fit the memory");
-    if (h->err.rc == GW_OK) (void)give_fields(h, fields);
-    if (h->err.rc != GW_OK) {
-        *err = h->err;
-        return h->err.rc;
+    if (!fields) {
+        if (h->err.rc == GW_OK) (void)REFUSE(h, 431, "trailers do not fit the memory");
+        return give_error(h, err);
     }
+    enum gw_rc rc = h->err.rc == GW_OK ? give_fields(h, fields) : h->err.rc;
+    if (rc != GW_OK) return give_error(h, err);
     *ret = fields->len ? fields : NULL;
     return GW_OK;
 }

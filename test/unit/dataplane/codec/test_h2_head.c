@@ -320,6 +320,23 @@ static void a_request(void) {
     EQ(h->fields.ptr[2].value, "a=1; b=2");
 }
 
+static void cookies_are_joined(void) {
+    static const char *const cases[][2] = {
+        {"cookie a=1\ncookie b=2\ncookie c=3\n", "a=1; b=2; c=3"},
+        {"cookie a=1; b=2\n", "a=1; b=2"},
+        {"cookie a=1\ncookie \ncookie \n", "a=1"},
+        {"cookie \ncookie a=1\n", "a=1"},
+        {"cookie \ncookie \n", ""},
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        char lines[256];
+        snprintf(lines, sizeof(lines), "%s%s", ASK, cases[i][0]);
+        struct dp_head *h = accept((struct section)REQUEST(lines));
+        CU_ASSERT_EQUAL_FATAL(h->fields.len, 1);
+        CU_ASSERT_TRUE(gw_str_eq(h->fields.ptr[0].value, gw_str_of(cases[i][1])));
+    }
+}
+
 static void bodies_of_requests(void) {
     struct dp_head *h = accept((struct section)REQUEST(ASK));
     CU_ASSERT_FALSE(h->chunked);
@@ -384,6 +401,7 @@ static CU_TestInfo tests[] = {
     {"long targets and methods", long_targets_and_methods},
     {"small memory", small_memory},
     {"a request", a_request},
+    {"cookies are joined", cookies_are_joined},
     {"bodies of requests", bodies_of_requests},
     {"bodies of responses", bodies_of_responses},
     {"trailers lose what frames and routes", trailers_lose_what_frames_and_routes},
