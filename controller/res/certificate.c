@@ -198,24 +198,35 @@ static void read_end(const struct pair *p, struct ctl_certificate *ret) {
 
 // --- writing PEM -------------------------------------------------------------------------------
 
-static char *text_of(BIO *out) {
+// NULL where nothing was written. Takes out.
+static char *text_of(BIO *out, bool ok) {
     char *p;
     long n = BIO_get_mem_data(out, &p);
-    char *text = gw_strndup(p, (size_t)n);
-    explicit_bzero(p, (size_t)n);
+    char *text = ok ? gw_strndup(p, (size_t)n) : NULL;
+    if (n > 0) explicit_bzero(p, (size_t)n);
     BIO_free(out);
     return text;
 }
 
-static void write_pair(const struct pair *p, struct ctl_certificate *ret) {
+static enum gw_rc write_pair(const struct pair *p, struct ctl_certificate *ret,
+                             struct gw_err *err) {
     BIO *out = BIO_new(BIO_s_mem());
-    GW_ASSERT(out && PEM_write_bio_X509(out, p->leaf) == 1);
+    GW_ASSERT(out);
+    bool ok = PEM_write_bio_X509(out, p->leaf) == 1;
     for (int i = 0; i < sk_X509_num(p->rest); i++)
-        GW_ASSERT(PEM_write_bio_X509(out, sk_X509_value(p->rest, i)) == 1);
-    ret->chain = text_of(out);
+        ok = ok && PEM_write_bio_X509(out, sk_X509_value(p->rest, i)) == 1;
+    ret->chain = text_of(out, ok);
     out = BIO_new(BIO_s_mem());
-    GW_ASSERT(out && PEM_write_bio_PKCS8PrivateKey(out, p->key, NULL, NULL, 0, NULL, NULL) == 1);
-    ret->key = text_of(out);
+    GW_ASSERT(out);
+    ok = PEM_write_bio_PKCS8PrivateKey(out, p->key, NULL, NULL, 0, NULL, NULL) == 1;
+    ret->key = text_of(out, ok);
+    ERR_clear_error();
+    if (!ret->chain) return gw_err_set(err, GW_ERR_INPUT, 0, "tls.crt: cannot be written as PEM");
+    if (!ret->key) return gw_err_set(err, GW_ERR_INPUT, 0, "tls.key: cannot be written as PEM");
+    if (strlen(ret->chain) > CHAIN_BYTES_MAX || strlen(ret->key) > KEY_BYTES_MAX)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "%s: is too large",
+                          strlen(ret->key) > KEY_BYTES_MAX ? "tls.key" : "tls.crt");
+    return GW_OK;
 }
 
 static enum gw_rc read_pair(const struct blob *crt, const struct blob *key, struct pair *p,
@@ -236,10 +247,7 @@ enum gw_rc ctl_certificate_read(const json_t *secret, struct ctl_certificate *re
     if (rc == GW_OK) {
         read_names(&p, &c);
         read_end(&p, &c);
-        write_pair(&p, &c);
-        if (strlen(c.chain) > CHAIN_BYTES_MAX || strlen(c.key) > KEY_BYTES_MAX)
-            rc = gw_err_set(err, GW_ERR_INPUT, 0, "tls.crt: is larger than %d bytes",
-                            CHAIN_BYTES_MAX);
+        rc = write_pair(&p, &c, err);
     }
     pair_fini(&p);
     blob_fini(&crt);
