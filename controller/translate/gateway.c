@@ -78,6 +78,7 @@ static enum tr_gateway_state state_of(const struct ctl_translator *t, const stru
 static bool same_listener(const struct tr_listener *a, const struct tr_listener *b) {
     return strcmp(a->name, b->name) == 0 && strcmp(a->hostname, b->hostname) == 0 &&
            a->port == b->port && a->served == b->served &&
+           tr_listener_works(a) == tr_listener_works(b) &&
            (a->why == b->why || (a->why && b->why && strcmp(a->why, b->why) == 0)) &&
            a->takes_http == b->takes_http && strcmp(a->from, b->from) == 0 &&
            (a->selector == b->selector || json_equal(a->selector, b->selector));

@@ -209,6 +209,20 @@ static void report_refs(const struct tr_refs *refs, unsigned more, struct ctl_st
 
 #define MESSAGES_MAX 8 // what ref.c writes out
 
+// By the rules alone: endpoints come and go without a word in the route's status. A listener
+// without a certificate carries nothing.
+static void report_programmed(const struct tr_node *n, const struct tr_parent *parent,
+                              struct ctl_status_part *p) {
+    for (size_t i = 0; i < parent->attach.len; i++)
+        if (tr_listener_works(parent->attach.ptr[i].listener))
+            tr_carried_by(p, parent->attach.ptr[i].listener->resource);
+    if (p->carriers_n)
+        tr_programmed(p, true, n->holds.ptr, n->holds.len);
+    else
+        tr_condition(p, "Programmed", false, "Pending",
+                     "no listener that takes the route has a usable certificate");
+}
+
 static void report_parent(const struct tr_node *n, const struct tr_parent *parent,
                           const struct made *m, struct ctl_status_part *p) {
     p->parent = json_incref((json_t *)(uintptr_t)parent->ref);
@@ -219,11 +233,7 @@ static void report_parent(const struct tr_node *n, const struct tr_parent *paren
         if (parent->accepted) report_unserved(m, p);
     }
     report_refs(&m->refs, m->refs.wrong > MESSAGES_MAX ? m->refs.wrong - MESSAGES_MAX : 0, p);
-    // The rules alone: endpoints come and go without a word in the route's status.
-    if (!p->conditions[0].status) return;
-    tr_programmed(p, true, n->holds.ptr, n->holds.len);
-    for (size_t i = 0; i < parent->attach.len; i++)
-        tr_carried_by(p, parent->attach.ptr[i].listener->resource);
+    if (p->conditions[0].status) report_programmed(n, parent, p);
 }
 
 // --- the route ---------------------------------------------------------------------------------
