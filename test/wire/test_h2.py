@@ -217,11 +217,12 @@ def test_dead_upstream_is_an_answer(c):
 
 def test_limits_03_client_resets_cancel_at_once(t, c):
     """limits-03: the upstream sees the close of a request whose client reset its stream."""
-    before = t.upstream_stats()["client_closes_seen"]
+    stats = t.upstream_stats()
+    before, seen = stats["client_closes_seen"], stats["requests_seen"]
     for stream, path in ((1, "/w?drip=1000&interval_ms=50"), (3, "/w?delay_ms=20000")):
         c.request(stream, "GET", path)
     assert c.until(lambda: c.answers[1].body)
-    time.sleep(0.1)
+    wait_for("the requests", lambda: t.upstream_stats()["requests_seen"] >= seen + 2)
     c.reset(1)
     c.reset(3)
     wait_for("upstream closes", lambda: t.upstream_stats()["client_closes_seen"] >= before + 2, 3)
@@ -230,12 +231,13 @@ def test_limits_03_client_resets_cancel_at_once(t, c):
 
 
 def test_limits_03_lost_connections_cancel_all(t):
-    before = t.upstream_stats()["client_closes_seen"]
+    before = t.upstream_stats()
     with H2(t.connect()) as c:
         for i in range(5):
             c.request(2 * i + 1, "GET", "/w?delay_ms=20000")
-        c.ping()
-    wait_for("upstream closes", lambda: t.upstream_stats()["client_closes_seen"] >= before + 5, 3)
+        wait_for("the requests", lambda: t.upstream_stats()["requests_seen"] >= before["requests_seen"] + 5)
+    wait_for("upstream closes",
+             lambda: t.upstream_stats()["client_closes_seen"] >= before["client_closes_seen"] + 5, 3)
 
 
 def test_http_09_early_answers(t, c):
