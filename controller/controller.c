@@ -216,6 +216,7 @@ static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, s
         .endpoints = &c->endpoints,
         // Who may write a Secret in a cluster may not read the controller's environment.
         .getenv = o->source_dir ? from_environment : NULL,
+        .is_shared = !o->source_dir,
     });
     GW_TRY(start_publish(c, o, err));
     c->status = ctl_status_new(&(struct ctl_status_opts){

@@ -234,6 +234,27 @@ void ctl_publish_counts(const struct ctl_publish *p, const char *gateway, unsign
     }
 }
 
+static bool has_acked(const struct ctl_peer *peer, const char *name) {
+    const struct ctl_view_entry *e = gw_map_get(&peer->view->entries, gw_str_of(name));
+    if (peer->state != CTL_PEER_LIVE || !e || e->serial > peer->acked) return false;
+    for (size_t i = 0; i < peer->refusals.len; i++)
+        if (strcmp(peer->refusals.ptr[i].resource, name) == 0) return false;
+    return true;
+}
+
+void ctl_publish_counts_of(const struct ctl_publish *p, const char *gateway, char *const *names,
+                           size_t n, unsigned *ret_connected, unsigned *ret_acked) {
+    *ret_connected = *ret_acked = 0;
+    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
+        bool all = true;
+        if (!serves(peer, gateway)) continue;
+        for (size_t i = 0; i < n && all; i++)
+            all = has_acked(peer, names[i]);
+        ++*ret_connected;
+        *ret_acked += all;
+    }
+}
+
 static bool is_listed(const json_t *list, const char *address) {
     for (size_t i = 0; i < json_array_size(list); i++)
         if (gw_str_eq(gw_json_str(json_array_get(list, i), "value"), gw_str_of(address)))

@@ -57,6 +57,10 @@ enum ctl_programmed ctl_publish_programmed(const struct ctl_publish *p, char *co
 void ctl_publish_counts(const struct ctl_publish *p, const char *gateway, unsigned *ret_connected,
                         unsigned *ret_acked);
 
+// The same, where acknowledged means: these resources, in their present form.
+void ctl_publish_counts_of(const struct ctl_publish *p, const char *gateway, char *const *names,
+                           size_t n, unsigned *ret_connected, unsigned *ret_acked);
+
 // Addresses that the data planes of a Gateway ("ns/name") say they are reached at: a list of
 // {"type": "IPAddress" or "Hostname", "value"}, without repeats. New reference.
 json_t *ctl_publish_addresses(const struct ctl_publish *p, const char *gateway);

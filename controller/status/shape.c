@@ -113,9 +113,13 @@ static void add_programmed(struct shaping *s, const struct ctl_status_part *p, j
     bool blamed, is_gateway = r->kind == &ctl_res_gateway && !p->listener;
     char name[512];
     snprintf(name, sizeof(name), "%s/%s", r->ns, r->name);
-    ctl_publish_counts(s->publish, r->kind == &ctl_res_gateway ? name : NULL, &connected, &acked);
+    // Of a Gateway: of its own resources, so that a route that changes does not rewrite it.
+    ctl_publish_counts_of(s->publish, r->kind == &ctl_res_gateway ? name : NULL,
+                          is_gateway ? p->resources : NULL, is_gateway ? p->resources_n : 0,
+                          &connected, &acked);
     enum ctl_programmed state = ctl_status_part_state(s->publish, p, &refusal, &blamed);
-    if (p->programmable && state == CTL_PROGRAMMED_PENDING) s->pending = true;
+    if (p->programmable && (state == CTL_PROGRAMMED_PENDING || acked < connected))
+        s->pending = true;
     ctl_status_programmed_words(is_gateway, p->programmable, state, refusal, connected, acked, &w);
     add(list, "Programmed", w.status, w.reason, w.message, r->generation);
 }

@@ -109,10 +109,10 @@ static void report_gateway(const struct tr_gateway *g, struct ctl_status_part *p
 void tr_gateway_finish(struct ctl_translator *t, struct tr_gateway *g) {
     struct gw_str ns = gw_str_of(g->node.ns), name = gw_str_of(g->node.name);
     struct ctl_status_report *r = NULL;
-    if (g->state == TR_GATEWAY_CLASSLESS || g->state == TR_GATEWAY_OURS)
+    bool is_orphan = g->state == TR_GATEWAY_CLASSLESS && !t->o.is_shared;
+    if (is_orphan || g->state == TR_GATEWAY_OURS)
         r = tr_report_new(&ctl_res_gateway, ns, name, g->generation);
-    // In a folder nobody else would say it.
-    if (g->state == TR_GATEWAY_CLASSLESS)
+    if (is_orphan)
         tr_condition(tr_report_part(r), "Accepted", false, "Pending",
                      "GatewayClass '%s' does not exist", g->class_name);
     if (g->state == TR_GATEWAY_OURS) {

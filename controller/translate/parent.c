@@ -161,8 +161,8 @@ bool tr_parent_judge(struct ctl_translator *t, struct tr_route *r, const struct 
     struct tr_node *node = tr_node_get(t, TR_GATEWAY, tr_key(key, ns, name));
     const struct tr_gateway *g = node ? GW_CONTAINER_OF(node, struct tr_gateway, node) : NULL;
     if (g && g->state == TR_GATEWAY_FOREIGN) return false;
+    if (t->o.is_shared && (!g || g->state != TR_GATEWAY_OURS)) return false;
     *ret = (struct tr_parent){.ref = ref, .gateway = g};
-    // In a folder nobody else would say these two.
     if (!g || g->state == TR_GATEWAY_ABSENT)
         refuse(ret, "NoMatchingParent", "Gateway " GW_STR_FMT "/" GW_STR_FMT " does not exist",
                GW_STR_ARG(ns), GW_STR_ARG(name));

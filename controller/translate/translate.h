@@ -18,6 +18,9 @@ struct ctl_translate_opts {
     // Keys from the environment; NULL where unset. Folder sources only (NULL otherwise).
     const char *(*getenv)(void *arg, const char *name);
     void *getenv_arg;
+    // Other controllers are there, too: nothing is said of a Gateway without a class, nor of a
+    // route's parent that is not there. In a folder nobody else would say it.
+    bool is_shared;
 };
 
 // One condition of an object, as translation knows it. "Programmed" is here only where it is false
