@@ -258,6 +258,7 @@ static void on_event(void *arg, struct gw_str type, json_t *object) {
     (void)object;
     if (gw_str_eq(type, GW_STR("BOOKMARK"))) return;
     // Until the first CA is there, the rounds go on by themselves.
+    w->pki->is_asked = true;
     if (w->pki->key && w->pki->failures == 0) again(w->pki, GATHER_MS);
 }
 
