@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """RequestMirror: copies go to other backends, and the original never notices."""
+import random
 import socket
 import time
 
 import pytest
-from harness import SLOW, free_ports, wait_for
+from harness import SLOW, free_ports, read_all, wait_for
 from plane import Plane, Upstream, backend, rule, to
 
 
@@ -27,7 +28,7 @@ class Silent:
         self.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.s.bind(("127.0.0.1", self.port))
-        self.s.listen(16)
+        self.s.listen(512)
 
     def __enter__(self):
         return self
@@ -171,3 +172,24 @@ def test_no_more_than_a_bounded_number_is_under_way():
             assert outcomes(p) == {"limit": 70 * 4 - 256}
             p.dp.signal(15)  # a drain ends them with its time
             wait_for("the end", lambda: not p.dp.is_running(), 15)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_clients_do_every_copy_ends(seed):
+    rng = random.Random(seed)
+    filters = [mirror("a"), mirror("b")]
+    with Upstream(delay=0.02) as up, Upstream(delay=0.05) as a, Silent() as b:
+        with Plane([rule(backends=[to()], filters=filters)], {"web": up, "a": a, "b": b},
+                   dp_args=["--timeout-first-byte", "1s"]) as p:
+            for _ in range(40):
+                n = rng.choice([0, 1, 5000, 70000, 900000])
+                with p.connect() as s:
+                    s.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % n)
+                    sent = n if rng.random() < 0.6 else rng.randrange(n + 1)
+                    s.sendall(b"x" * sent)
+                    if rng.random() < 0.5:
+                        s.settimeout(rng.choice([0.001, 0.02, 0.2]))
+                        read_all(s)
+            wait_for("every copy's end", lambda: sum(outcomes(p).values()) == 80, 20)
+            assert "limit" not in outcomes(p)
+            wait_for("no connection is lent", lambda: p.get("/").status == 200)
