@@ -119,13 +119,20 @@ def version_of(body):
 
 
 class Plane:
-    """rules: what rule() gives; upstreams: name of a Service -> Upstream, port, or list of them."""
+    """rules: what rule() gives; upstreams: name of a Service -> Upstream, port, or list of them.
 
-    def __init__(self, rules, upstreams, *, dp_args=(), listener=None, port=8080):
+    cert: (certificate, key) PEM texts of an HTTPS listener in place of the HTTP one.
+    """
+
+    def __init__(self, rules, upstreams, *, dp_args=(), listener=None, port=8080, cert=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tandem-plane-"))
         self.port, self.admin_port = free_ports(2)
         self.resources = {LISTENER: {"gateway": "default/edge", "name": "http", "port": port,
                                      "protocol": "HTTP", **(listener or {})}}
+        if cert:
+            self.resources[LISTENER].update(protocol="HTTPS",
+                                            tls={"certificates": ["tls/default/cert"]})
+            self.resources["tls/default/cert"] = {"certificate": cert[0], "key": cert[1]}
         for name, ups in upstreams.items():
             ports = [getattr(u, "port", u) for u in (ups if isinstance(ups, list) else [ups])]
             endpoints = f"endpoints/default/{name}/80"

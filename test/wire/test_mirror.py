@@ -5,6 +5,7 @@ import socket
 import time
 
 import pytest
+from h2_upstream import H2Upstream
 from harness import SLOW, free_ports, read_all, wait_for
 from plane import Plane, Upstream, backend, rule, to
 
@@ -72,6 +73,40 @@ def test_chunked_bodies_several_mirrors_and_those_of_a_backend():
             for u, path in ((up, "/b"), (a, "/p"), (b, "/p"), (c, "/b")):
                 (got,) = u.wait(1)
                 assert (got["method"], got["path"], got["body"]) == ("PUT", path, b"hello world")
+
+
+class Mixed(Plane):
+    """Of h2c: the names given."""
+
+    def __init__(self, *args, h2c=(), **more):
+        self.h2c = h2c
+        super().__init__(*args, **more)
+
+    def write(self, path):
+        for name in self.h2c:
+            self.resources[backend(name)]["protocol"] = "h2c"
+        super().write(path)
+
+
+@pytest.mark.parametrize("h2c", [["copy"], ["web"], ["copy", "web"]])
+def test_backends_that_speak_http2(h2c):
+    body = b"0123456789" * 15000
+
+    def answer(s):
+        assert s.ended.wait(10 * SLOW)
+        s.answer(200, body=b"hello")
+
+    with H2Upstream() as h2, Upstream() as h1:
+        h2.on_request = answer
+        ports = {name: (h2 if name in h2c else h1).port for name in ("copy", "web")}
+        with Mixed([rule(backends=[to()], filters=[mirror()])], ports, h2c=h2c) as p:
+            for data in (body, b""):
+                assert p.get("/x", method="POST", body=data).status == 200
+            wait_for("the copies' ends", lambda: sum(outcomes(p).values()) == 2)
+            assert outcomes(p) == {"answered": 2}
+            over_h2 = sorted(s.body for s in h2.wait(2 * len(h2c)))
+            assert over_h2 == sorted([body, b""] * len(h2c))
+            assert sorted(r["body"] for r in h1.requests) == sorted([body, b""] * (2 - len(h2c)))
 
 
 def test_methods_without_a_body():

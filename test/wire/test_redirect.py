@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """RequestRedirect on the wire: the answer is ours, and no upstream is asked."""
+import pytest
+from certs import Ca
+from harness import Reader
 from plane import Plane, Upstream, rule, to
 
 
@@ -32,7 +35,6 @@ def test_answers_are_redirects_without_a_body():
 
 def test_the_connection_goes_on():
     with Plane([rule(filters=[redirect(port=81)])], {}) as p, p.connect() as s:
-        from harness import Reader
         s.sendall(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n"
                   b"POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
                   b"GET /3 HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -52,6 +54,20 @@ def test_report_http_01_no_default_port():
 def test_report_http_03_scheme_of_the_listener():
     with Plane([rule(filters=[redirect(hostname="new.example.com")])], {}, port=80) as p:
         assert p.get("/x", host="old.example.com").header("location") == "http://new.example.com/x"
+
+
+@pytest.mark.parametrize("port, spec, want", [
+    (443, {"hostname": "new.example.com"}, "https://new.example.com/x"),
+    (8443, {"hostname": "new.example.com"}, "https://new.example.com:8443/x"),
+    (8443, {"scheme": "http"}, "http://old.example.com/x"),
+    (443, {"port": 444}, "https://old.example.com:444/x")])
+def test_report_http_03_scheme_of_the_https_listener(port, spec, want):
+    ca = Ca()
+    with Plane([rule(filters=[redirect(**spec)])], {}, port=port,
+               cert=ca.leaf("old.example.com")) as p:
+        with ca.connect(p.port, "old.example.com") as s:
+            s.sendall(b"GET /x HTTP/1.1\r\nHost: old.example.com\r\n\r\n")
+            assert Reader(s).response().header("location") == want
 
 
 def test_report_http_06_ipv6_literal_with_port():
