@@ -5,7 +5,6 @@
         t.cluster.apply(GATEWAY)
         t.start_dataplane()
 """
-import os
 import pathlib
 import shutil
 import socket
@@ -83,6 +82,9 @@ class Pair:
         for p in self.programs:
             if p.is_running():
                 p.stop()
+        faults = [p.name for p in self.programs
+                  if "Sanitizer" in p.log() or "runtime error:" in p.log()]
+        assert not faults, self.programs[0].log()[-3000:]
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, name, *args):
@@ -155,7 +157,3 @@ def held_port(port):
     s.bind(("127.0.0.1", port))
     s.listen()
     return s
-
-
-def is_sanitized():
-    return os.environ.get("TANDEM_BUILD", "").endswith(("asan", "tsan"))

@@ -9,6 +9,7 @@
 static struct ctl_kube_call *add(struct answers_api *f, struct answers_call c, const char *path,
                                  struct gw_err *err) {
     if (f->is_full) {
+        json_decref(c.body);
         gw_err_set(err, GW_ERR_LIMIT, 0, "too many calls");
         return NULL;
     }

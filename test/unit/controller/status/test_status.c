@@ -329,6 +329,116 @@ static void only_the_gateway_counts(void) {
     scene_fini(&c);
 }
 
+// --- refused by a table, and by data planes -----------------------------------------------------
+
+static json_t *json(const char *text) {
+    char copy[1024];
+    snprintf(copy, sizeof(copy), "%s", text);
+    for (char *c = copy; *c; c++)
+        if (*c == '\'') *c = '"';
+    return json_loads(copy, 0, NULL);
+}
+
+static void refuse(struct scene *c, const struct ctl_res_kind *kind, const char *name,
+                   const json_t *object, const char *reason) {
+    const struct ctl_status_refused r = {.kind = kind,
+                                         .ns = kind->namespaced ? GW_STR("a") : GW_STR(""),
+                                         .name = gw_str_of(name),
+                                         .generation = 4,
+                                         .object = object,
+                                         .reason = reason};
+    ctl_status_refuse(c->status, &r, reason ? 1 : 0);
+    ctl_status_refresh(c->status, T2);
+}
+
+static void a_refused_route_says_so_to_our_parents_alone(void) {
+    struct scene c;
+    scene_init(&c);
+    GW_JSON_AUTO route = json("{'spec': {'parentRefs': [{'name': 'edge'}, {'name': 'other'}, 1, "
+                              "{'name': 'edge', 'kind': 'Service', 'group': ''}]}}");
+    refuse(&c, &ctl_res_http_route, "web", route, "spec.x: is not built");
+    CU_ASSERT_PTR_NULL(get(&c, &ctl_res_http_route, "web")); // no Gateway of ours yet
+    put(&c, &ctl_res_gateway, "edge", 1, NULL, true, NULL);
+    ctl_status_refresh(c.status, T2);
+    const json_t *list = gw_json_get(get(&c, &ctl_res_http_route, "web"), "parents");
+    CU_ASSERT_EQUAL_FATAL(json_array_size(list), 1);
+    const json_t *a = condition(route_conditions(&c, "web"), "Accepted");
+    CU_ASSERT(is(a, "status", "False") && is(a, "reason", "UnsupportedValue"));
+    CU_ASSERT(is(a, "message", "spec.x: is not built"));
+    CU_ASSERT_EQUAL(gw_json_int(a, "observedGeneration", 0), 4);
+    // Repaired: its report counts again.
+    put(&c, &ctl_res_http_route, "web", 5, parent(), true, NULL);
+    refuse(&c, &ctl_res_http_route, "web", NULL, NULL);
+    a = condition(route_conditions(&c, "web"), "Accepted");
+    CU_ASSERT(is(a, "status", "True"));
+    CU_ASSERT_EQUAL(gw_json_int(a, "observedGeneration", 0), 5);
+    // Refused again and deleted: nothing stays.
+    refuse(&c, &ctl_res_http_route, "web", route, "spec.y: is not built");
+    put_gone(&c, &ctl_res_http_route, "web");
+    CU_ASSERT_PTR_NOT_NULL(get(&c, &ctl_res_http_route, "web"));
+    refuse(&c, &ctl_res_http_route, "web", NULL, NULL);
+    CU_ASSERT_PTR_NULL(get(&c, &ctl_res_http_route, "web"));
+    scene_fini(&c);
+}
+
+static void a_refused_gateway_has_its_listeners(void) {
+    struct scene c;
+    scene_init(&c);
+    GW_JSON_AUTO gateway = json("{'spec': {'gatewayClassName': 'tandem', 'listeners': [{'name': "
+                                "'a'}, {}, {'name': 'b'}]}}");
+    refuse(&c, &ctl_res_gateway, "edge", gateway, "spec.x: is not built");
+    CU_ASSERT_PTR_NULL(get(&c, &ctl_res_gateway, "edge")); // of no class of ours
+    put(&c, &ctl_res_gateway_class, "tandem", 1, NULL, true, NULL);
+    ctl_status_refresh(c.status, T2);
+    const json_t *status = get(&c, &ctl_res_gateway, "edge");
+    const json_t *a = condition(gw_json_get(status, "conditions"), "Accepted");
+    CU_ASSERT(is(a, "status", "False") && is(a, "reason", "Invalid"));
+    CU_ASSERT(is(condition(gw_json_get(status, "conditions"), "Programmed"), "status", "False"));
+    CU_ASSERT_EQUAL(json_array_size(gw_json_get(status, "listeners")), 2);
+    scene_fini(&c);
+}
+
+// One route under two listeners, which data planes refuse one after the other.
+static void a_route_is_programmed_where_one_of_its_listeners_is(void) {
+    struct scene c;
+    struct plane p = {0};
+    scene_init(&c);
+    for (const char *const *n = (const char *const[]){"rule", "one", "two", NULL}; *n; n++)
+        stage_put(&c.stage, *n, "1");
+    struct ctl_translate_result r = {.reports = gw_alloc(sizeof(*r.reports)), .reports_n = 1};
+    struct ctl_status_part *part = gw_alloc(sizeof(*part));
+    *r.reports = (struct ctl_status_report){.kind = &ctl_res_http_route,
+                                            .ns = gw_strdup("a"),
+                                            .name = gw_strdup("web"),
+                                            .generation = 1,
+                                            .parts = part,
+                                            .parts_n = 1};
+    part->parent = parent();
+    part->wants_programmed = part->programmable = true;
+    part->resources = gw_alloc(sizeof(char *));
+    part->resources[part->resources_n++] = gw_strdup("secret/a/b/rule");
+    part->carriers = gw_alloc(2 * sizeof(char *));
+    part->carriers[part->carriers_n++] = gw_strdup("secret/a/b/one");
+    part->carriers[part->carriers_n++] = gw_strdup("secret/a/b/two");
+    ctl_status_put(c.status, &r);
+    plane_start(&p, &c.stage, NULL);
+    CU_ASSERT_FATAL(stage_wait(&c.stage, &p.completes, 1));
+    plane_nack(&p, "secret/a/b/one", "in use");
+    stage_turn(&c.stage, 30);
+    ctl_status_refresh(c.status, T1);
+    const json_t *a = condition(route_conditions(&c, "web"), "Programmed");
+    CU_ASSERT(is(a, "status", "True"));
+    plane_say(&p, gw_ir_nack(p.version, json("[{'resource': 'secret/a/b/one', 'reason': 'in use'}, "
+                                             "{'resource': 'secret/a/b/two', 'reason': 'too'}]")));
+    stage_turn(&c.stage, 30);
+    ctl_status_refresh(c.status, T2);
+    a = condition(route_conditions(&c, "web"), "Programmed");
+    CU_ASSERT(is(a, "status", "False") && is(a, "reason", "Invalid"));
+    CU_ASSERT(is(a, "message", "refused by a data plane: in use"));
+    plane_stop(&p);
+    scene_fini(&c);
+}
+
 static CU_TestInfo tests[] = {
     {"words of Programmed", words_of_programmed},
     {"words of a route do not count", words_of_a_route_do_not_count},
@@ -340,6 +450,9 @@ static CU_TestInfo tests[] = {
     {"a text cut within a character is kept", a_text_cut_within_a_character_is_kept},
     {"reload-05", reload_05},
     {"only the Gateway counts", only_the_gateway_counts},
+    {"a refused route", a_refused_route_says_so_to_our_parents_alone},
+    {"a refused Gateway", a_refused_gateway_has_its_listeners},
+    {"one listener is enough", a_route_is_programmed_where_one_of_its_listeners_is},
     CU_TEST_INFO_NULL,
 };
 CU_SuiteInfo suite_controller_status_status = {
