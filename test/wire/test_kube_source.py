@@ -326,7 +326,7 @@ def test_a_restart_of_the_server_loses_nothing(site):
     site.api.start()
     wait_for("the changes", lambda: "rule/default/meanwhile/0" in site.resources(), 15)
     wait_for("no problems", lambda: site.get("/ready")[1] == "ready\n", 15)
-    assert "10.0.0.1" not in json.dumps(site.resources())
+    wait_for("no endpoint", lambda: "10.0.0.1" not in json.dumps(site.resources()))
 
 
 # --- kinds that come and go -----------------------------------------------------------------------
