@@ -60,6 +60,9 @@ def test_preflight_mirror_explanation_and_timeout():
                 # A stream that is cancelled in its body takes its copy with it, and nothing else.
                 c.request(7, "POST", "/x", host="a", end=False)
                 c.data(7, b"abc")
+                # Reset in the same read as its head, it would never begin.
+                wait_for("the copy's begin", lambda: p.metric(
+                    "tandem_upstream_requests_total", endpoint=f"127.0.0.1:{copy.port}") == 2)
                 c.reset(7)
                 wait_for("the copy's end",
                          lambda: p.metric("tandem_mirrors_total", outcome="incomplete") == 1)
