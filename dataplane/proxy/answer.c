@@ -29,7 +29,10 @@ void dp_answer_refuse(struct dp_req *r) {
     r->status = r->err.code >= 400 && r->err.code <= 599 ? r->err.code : 500;
     if (!r->code) r->code = "internal";
     r->local_policy = NULL;
-    if (d) {
+    r->grpc_status = NULL;
+    if (dp_answer_is_grpc(r)) {
+        dp_answer_grpc(r);
+    } else if (d) {
         d->error_body(&r->local_body, r->status, r->code, text);
         r->local_type = "application/json";
     } else {
@@ -45,6 +48,7 @@ static enum gw_rc add_local(struct dp_req *r, struct dp_fields *f) {
     const struct dp_fields *own = &r->local_fields;
     if (r->local_type)
         GW_TRY(dp_fields_add(f, &r->arena, GW_STR("content-type"), gw_str_of(r->local_type)));
+    if (r->grpc_status) GW_TRY(dp_answer_grpc_fields(r, f));
     for (unsigned i = 0; r->local_policy && i < own->len; i++)
         GW_TRY(dp_fields_add(f, &r->arena, own->ptr[i].name, own->ptr[i].value));
     return GW_OK;
@@ -60,7 +64,8 @@ static bool make_head(struct dp_req *r) {
     if (rc == GW_OK && r->status == 405)
         rc = dp_fields_add(f, &r->arena, GW_STR("allow"), GW_STR("GET, HEAD, POST"));
     h->status = r->status;
-    h->content_length = r->status == 204 ? -1 : (int64_t)r->local_body.len; // RFC 9110 8.6
+    bool has_none = r->status == 204 || r->grpc_status; // RFC 9110 8.6
+    h->content_length = has_none ? -1 : (int64_t)r->local_body.len;
     if (rc == GW_OK) rc = dp_filter_answer(r, h, true);
     if (rc == GW_OK) rc = dp_explain_answer(r, f);
     return rc == GW_OK && r->down->head(r, h);

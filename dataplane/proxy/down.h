@@ -34,6 +34,7 @@ void dp_client_unlink(struct dp_client *c);
 // All take the request that they speak for, from its first step to `over`.
 struct dp_down_ops {
     const char *protocol; // "HTTP/1.1", for people
+    bool has_grpc;        // its trailers are gRPC's
 
     // --- the request's body
     // The next event: DATA, TRAILERS, END. For DATA, *ret_owner is a new reference of the slab that

@@ -98,6 +98,7 @@ static void over(struct dp_req *r, bool keep) {
 
 const struct dp_down_ops dp_down_h2 = {
     .protocol = "HTTP/2",
+    .has_grpc = true,
     .next = next,
     .set_reading = set_reading,
     .interim = interim,

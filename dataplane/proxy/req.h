@@ -100,7 +100,8 @@ struct dp_req {
     bool is_tunnel; // the answer was a 101: bytes both ways
     char chunk_head[DP_H1_CHUNK_HEAD_MAX];
     struct gw_text local_body;
-    const char *local_type; // content type of an answer of ours; NULL: it has no body
+    const char *local_type;  // content type of an answer of ours; NULL: it has no body
+    const char *grpc_status; // of a refusal in the words of gRPC; NULL: it is in others
     const struct dp_policy
         *local_policy;             // that gave the answer of ours; NULL: a refusal, or models
     struct dp_fields local_fields; // which it gave
@@ -176,6 +177,10 @@ enum gw_rc dp_next_event(struct dp_h1_decoder *d, struct gw_buf *in, struct dp_e
 void dp_answer_pump(struct dp_req *r);   // streams the upstream's answer; r may be gone afterwards
 void dp_answer_refuse(struct dp_req *r); // makes r->err an answer of ours
 void dp_answer_send(struct dp_req *r);   // sends an answer of ours and finishes
+// answer_grpc.c: calls of gRPC are refused in its words.
+bool dp_answer_is_grpc(const struct dp_req *r);
+void dp_answer_grpc(struct dp_req *r); // sets what dp_answer_send sends
+enum gw_rc dp_answer_grpc_fields(struct dp_req *r, struct dp_fields *f);
 // A head that could not be decoded: answered without a request's decisions, then closed.
 void dp_answer_bad_head(struct dp_req *r, const struct gw_err *err);
 

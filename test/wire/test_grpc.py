@@ -1,80 +1,92 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gRPC from end to end: a client and a server of another make, HTTP/2 on both sides of the gateway."""
+"""gRPC through a data plane, with the client and the server of the grpcio package as they are."""
+import os
 import threading
 import time
 from concurrent import futures
 
 import grpc
 import pytest
+from h2_upstream import H2Upstream
+from harness import SLOW, free_ports, wait_for
+from test_h2_upstream import H2Plane
 
-from harness import SLOW, free_ports
-from plane import Plane, backend, rule, to
+BIG = 8 << 20
+OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
+           ("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
 
-SECONDS = 10 * SLOW
+
+def echo(request, context):
+    meta = dict(context.invocation_metadata())
+    context.send_initial_metadata([("x-first", meta.get("x-ask", "")),
+                                   ("bin-bin", meta.get("x-bin", b"\0\xff"))])
+    context.set_trailing_metadata([("x-last", str(len(request)))])
+    return request
+
+
+def fail(request, context):
+    context.set_trailing_metadata([("grpc-status-details-bin", b"\x08\x05details")])
+    context.abort(grpc.StatusCode.NOT_FOUND, "no such thing: \u00e4%")
+
+
+def fail_late(request, context):
+    yield b"first"
+    context.abort(grpc.StatusCode.INTERNAL, "then it broke")
+
+
+def count(request, context):
+    for i in range(int(request)):
+        yield b"%d" % i
+
+
+def collect(requests, context):
+    return b",".join(requests)
+
+
+def chat(requests, context):
+    for r in requests:
+        yield b"re: " + r
 
 
 class Server:
-    """One service of byte messages; what its methods saw of cancellations."""
-
-    def __init__(self, port=None):
+    def __init__(self, port=None, workers=120):
+        self.cancelled, self.started = threading.Event(), threading.Event()
+        self.remaining = []
         self.port = port or free_ports(1)[0]
-        self.cancelled = threading.Event()
-        self.metadata = {}
-
-        def unary(request, context):
-            self.metadata = dict(context.invocation_metadata())
-            context.set_trailing_metadata((("x-end", "here"),))
-            return request[::-1]
-
-        def missing(request, context):
-            context.abort(grpc.StatusCode.NOT_FOUND, "not found")
-
-        def late(request, context):
-            yield b"one"
-            context.abort(grpc.StatusCode.INTERNAL, "broke later")
-
-        def count(request, context):
-            for i in range(int(request)):
-                yield b"%d" % i
-
-        def total(requests, context):
-            return b"%d" % sum(len(r) for r in requests)
-
-        def chat(requests, context):
-            for r in requests:
-                yield b"re: " + r
-
-        def forever(request, context):
-            context.add_callback(self.cancelled.set)
-            while not self.cancelled.wait(0.05):
-                yield b"x"
-
-        handlers = {
-            "Unary": grpc.unary_unary_rpc_method_handler(unary),
-            "Missing": grpc.unary_unary_rpc_method_handler(missing),
-            "Late": grpc.unary_stream_rpc_method_handler(late),
+        self.server = grpc.server(futures.ThreadPoolExecutor(workers), options=OPTIONS)
+        methods = {
+            "Echo": grpc.unary_unary_rpc_method_handler(echo),
+            "Fail": grpc.unary_unary_rpc_method_handler(fail),
+            "FailLate": grpc.unary_stream_rpc_method_handler(fail_late),
             "Count": grpc.unary_stream_rpc_method_handler(count),
-            "Total": grpc.stream_unary_rpc_method_handler(total),
+            "Collect": grpc.stream_unary_rpc_method_handler(collect),
             "Chat": grpc.stream_stream_rpc_method_handler(chat),
-            "Forever": grpc.unary_stream_rpc_method_handler(forever),
+            "Hang": grpc.unary_unary_rpc_method_handler(self.hang),
+            "HangStream": grpc.stream_stream_rpc_method_handler(self.hang_stream),
         }
-        self.server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
-        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.T", handlers),))
+        self.server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("test.Service", methods),))
         assert self.server.add_insecure_port(f"127.0.0.1:{self.port}") == self.port
         self.server.start()
+
+    def hang(self, request, context):
+        context.add_callback(self.cancelled.set)
+        self.remaining.append(context.time_remaining())
+        self.started.set()
+        self.cancelled.wait(20)
+        return b""
+
+    def hang_stream(self, requests, context):
+        context.add_callback(self.cancelled.set)
+        yield next(requests)
+        self.started.set()
+        self.cancelled.wait(20)
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.cancelled.set()
+    def __exit__(self, *exc):
         self.server.stop(0).wait(10)
-
-
-class GrpcPlane(Plane):
-    def write(self, path):
-        self.resources[backend("web")]["protocol"] = "h2c"
-        super().write(path)
 
 
 @pytest.fixture(scope="module")
@@ -85,113 +97,223 @@ def server():
 
 @pytest.fixture(scope="module")
 def plane(server):
-    with GrpcPlane([rule(0, "/t.T", [to("web")])], {"web": server}) as p:
+    with H2Plane(server) as p:
         yield p
 
 
 @pytest.fixture()
 def channel(plane):
-    with grpc.insecure_channel(f"127.0.0.1:{plane.port}") as c:
+    with connect(plane) as c:
         yield c
 
 
-def refused(call):
+def connect(plane):
+    return grpc.insecure_channel(f"127.0.0.1:{plane.port}", options=OPTIONS)
+
+
+def call(channel, name, kind="unary_unary"):
+    return getattr(channel, kind)(f"/test.Service/{name}")
+
+
+# --- errors -------------------------------------------------------------------------------------------
+
+def test_http_04_an_error_at_once(channel):
+    """Trailers-Only: the head of the answer ends the stream."""
     with pytest.raises(grpc.RpcError) as e:
-        call()
-    return e.value.code(), e.value.details()
+        call(channel, "Fail")(b"x", timeout=10 * SLOW)
+    assert e.value.code() == grpc.StatusCode.NOT_FOUND
+    assert e.value.details() == "no such thing: \u00e4%"
+    assert dict(e.value.trailing_metadata())["grpc-status-details-bin"] == b"\x08\x05details"
 
 
-# --- what fails -----------------------------------------------------------------------------------
-
-def test_http_04_trailers_only(channel):
-    """http-04: one HEADERS frame with END_STREAM is a whole answer, and its status arrives."""
-    call = channel.unary_unary("/t.T/Missing")
-    assert refused(lambda: call(b"x", timeout=SECONDS)) == (grpc.StatusCode.NOT_FOUND, "not found")
-
-
-def test_http_04_trailers_behind_a_message(channel):
-    got = []
-    assert refused(lambda: got.extend(channel.unary_stream("/t.T/Late")(b"", timeout=SECONDS))) == \
-        (grpc.StatusCode.INTERNAL, "broke later")
-    assert got == [b"one"]
+def test_http_04_an_error_behind_a_message(channel):
+    answers = call(channel, "FailLate", "unary_stream")(b"x", timeout=10 * SLOW)
+    assert next(answers) == b"first"
+    with pytest.raises(grpc.RpcError) as e:
+        next(answers)
+    assert e.value.code() == grpc.StatusCode.INTERNAL
+    assert e.value.details() == "then it broke"
 
 
-def test_unknown_methods_and_routes(channel):
-    assert refused(lambda: channel.unary_unary("/t.T/Nothing")(b"", timeout=SECONDS))[0] == \
-        grpc.StatusCode.UNIMPLEMENTED
-    # No route: an HTTP 404, which clients translate (gRPC's http-grpc-status-mapping).
-    assert refused(lambda: channel.unary_unary("/other/X")(b"", timeout=SECONDS))[0] == \
-        grpc.StatusCode.UNIMPLEMENTED
+def test_an_unknown_method(channel):
+    with pytest.raises(grpc.RpcError) as e:
+        call(channel, "Nothing")(b"x", timeout=10 * SLOW)
+    assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_deadlines_cancel_the_server(channel, server):
+def test_no_upstream_is_unavailable():
+    with H2Plane(free_ports(1)[0]) as p, connect(p) as c:
+        with pytest.raises(grpc.RpcError) as e:
+            call(c, "Echo")(b"x", timeout=10 * SLOW)
+        assert e.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert "cannot connect to 127.0.0.1" in e.value.details()
+        assert dict(e.value.trailing_metadata())["x-request-id"]
+
+
+def test_no_route_is_unimplemented(server):
+    with H2Plane(server, match={"method": "GET"}) as p, connect(p) as c:
+        with pytest.raises(grpc.RpcError) as e:
+            call(c, "Echo")(b"x", timeout=10 * SLOW)
+        assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert e.value.details() == "no route matches this request"
+
+
+def test_a_deadline_is_passed_on_and_cancels(channel, server):
     server.cancelled.clear()
-    got = []
-    code, _ = refused(lambda: got.extend(channel.unary_stream("/t.T/Forever")(b"", timeout=1)))
-    assert code == grpc.StatusCode.DEADLINE_EXCEEDED and got
-    assert server.cancelled.wait(3 * SLOW)
+    server.remaining.clear()
+    begin = time.monotonic()
+    with pytest.raises(grpc.RpcError) as e:
+        call(channel, "Hang")(b"x", timeout=1 * SLOW)
+    assert e.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - begin < 3 * SLOW
+    assert 0 < server.remaining[0] <= 1 * SLOW
+    assert server.cancelled.wait(2 * SLOW)
 
 
-def test_cancelled_calls_cancel_the_server(channel, server):
+@pytest.mark.parametrize("kind", ["unary", "stream"])
+def test_limits_03_cancelling_reaches_the_server(channel, server, kind):
     server.cancelled.clear()
-    call = channel.unary_stream("/t.T/Forever")(b"", timeout=SECONDS)
-    assert next(call) == b"x"
-    call.cancel()
-    assert server.cancelled.wait(3 * SLOW)
+    server.started.clear()
+    if kind == "unary":
+        running = call(channel, "Hang").future(b"x", timeout=20 * SLOW)
+    else:
+        running = call(channel, "HangStream", "stream_stream")(
+            iter([b"x"]), timeout=20 * SLOW)
+        assert next(running) == b"x"
+    assert server.started.wait(10 * SLOW)
+    at = time.monotonic()
+    running.cancel()
+    assert server.cancelled.wait(5 * SLOW)
+    assert time.monotonic() - at < 1 * SLOW
 
 
-def test_a_server_that_dies_is_unavailable():
-    with Server() as s, GrpcPlane([rule(0, "/t.T", [to("web")])], {"web": s}) as p, \
-            grpc.insecure_channel(f"127.0.0.1:{p.port}") as c:
-        call = c.unary_stream("/t.T/Forever")(b"", timeout=SECONDS)
-        assert next(call) == b"x"
+# --- calls --------------------------------------------------------------------------------------------
+
+def test_unary_and_metadata(channel):
+    answer, info = call(channel, "Echo").with_call(
+        b"hello", metadata=[("x-ask", "why"), ("x-bin", b"\0\1\xff")], timeout=10 * SLOW)
+    assert answer == b"hello"
+    first, last = dict(info.initial_metadata()), dict(info.trailing_metadata())
+    assert (first["x-first"], first["bin-bin"], last["x-last"]) == ("why", b"\0\1\xff", "5")
+    assert first["x-request-id"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, BIG])
+def test_messages_of_every_size(channel, size):
+    data = os.urandom(size)
+    assert call(channel, "Echo")(data, timeout=30 * SLOW) == data
+
+
+def test_server_streaming(channel):
+    answers = call(channel, "Count", "unary_stream")(b"1000", timeout=20 * SLOW)
+    assert list(answers) == [b"%d" % i for i in range(1000)]
+
+
+def test_client_streaming(channel):
+    parts = [b"%d" % i for i in range(1000)]
+    assert call(channel, "Collect", "stream_unary")(iter(parts), timeout=20 * SLOW) == b",".join(parts)
+
+
+def test_bidirectional_streaming_is_not_held(channel):
+    """Each message is answered before the next one is sent."""
+    go = [threading.Event() for _ in range(20)]
+    def messages():
+        for i, event in enumerate(go):
+            assert event.wait(10 * SLOW)
+            yield b"%d" % i
+    go[0].set()
+    answers = call(channel, "Chat", "stream_stream")(messages(), timeout=30 * SLOW)
+    for i, event in enumerate(go):
+        event.set()
+        assert next(answers) == b"re: %d" % i
+    assert list(answers) == []
+
+
+def test_streams_of_big_messages(channel):
+    parts = [os.urandom(1 << 20) for _ in range(8)]
+    answers = call(channel, "Chat", "stream_stream")(iter(parts), timeout=60 * SLOW)
+    assert [a[4:] for a in answers] == parts
+
+
+def test_a_hundred_calls_at_once(plane, server, channel):
+    before = plane.metric("tandem_upstream_connects_total")
+    echo_call = call(channel, "Echo")
+    data = [os.urandom(5000) for _ in range(100)]
+    running = [echo_call.future(d, timeout=30 * SLOW) for d in data]
+    assert [r.result() for r in running] == data
+    assert plane.metric("tandem_upstream_connects_total") - before <= 1
+
+
+def test_a_slow_reader_bounds_the_memory(plane, channel):
+    before = plane.dp.rss_kib()
+    answers = call(channel, "Chat", "stream_stream")((bytes(1 << 20) for _ in range(64)),
+                                                     timeout=60 * SLOW)
+    assert len(next(answers)) == (1 << 20) + 4
+    time.sleep(1)
+    assert plane.dp.rss_kib() - before < 16 * 1024 * SLOW
+    assert sum(1 for _ in answers) == 63
+
+
+def test_the_log_tells_of_calls(plane, channel):
+    call(channel, "Echo")(b"logged", metadata=[("x-request-id", "grpc-log")], timeout=10 * SLOW)
+    lines = wait_for("the line", lambda: [l for l in plane.access_lines()
+                                          if l.get("request_id") == "grpc-log"])
+    assert (lines[0]["status"], lines[0]["path"]) == (200, "/test.Service/Echo")
+    assert (lines[0]["bytes_in"], lines[0]["bytes_out"]) == (11, 11)
+
+
+def test_many_calls_of_a_channel(channel):
+    """Neither side waits for the other's delayed acknowledgements."""
+    begin = time.monotonic()
+    running = [call(channel, "Echo").future(b"%d" % i, timeout=30 * SLOW) for i in range(300)]
+    assert [r.result() for r in running] == [b"%d" % i for i in range(300)]
+    assert time.monotonic() - begin < 5 * SLOW
+
+
+def test_te_trailers_is_passed_on():
+    """Some servers refuse gRPC calls without it."""
+    with H2Upstream() as up, H2Plane(up) as p, connect(p) as c:
+        up.on_request = lambda s: s.answer(200, [("content-type", "application/grpc"),
+                                                 ("grpc-status", "8"), ("grpc-message", "enough")])
+        with pytest.raises(grpc.RpcError) as e:
+            call(c, "Echo")(b"x", timeout=10 * SLOW)
+        assert e.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        seen = up.requests[0].headers
+        assert (seen["te"], seen["content-type"]) == ("trailers", "application/grpc")
+
+
+def test_refused_streams_are_repeated():
+    """REFUSED_STREAM before a byte of the message: safe for every method (RFC 9113 8.7)."""
+    with Server() as real, H2Upstream() as up, H2Plane([up, real]) as p, connect(p) as c:
+        up.on_request = lambda s: s.refuse(7)
+        got = {"ok": 0, "unavailable": 0}
+        for _ in range(10):
+            try:
+                call(c, "Collect", "stream_unary")(iter([]), timeout=10 * SLOW)
+                got["ok"] += 1
+            except grpc.RpcError as e:
+                assert e.code() == grpc.StatusCode.UNAVAILABLE
+                got["unavailable"] += 1
+        assert got["ok"] == 10 and up.requests
+
+
+def test_a_server_that_dies_in_the_middle():
+    with Server() as s, H2Plane(s) as p, connect(p) as c:
+        running = call(c, "HangStream", "stream_stream")(iter([b"x"]), timeout=20 * SLOW)
+        assert next(running) == b"x"
         s.server.stop(0)
         with pytest.raises(grpc.RpcError) as e:
-            for _ in call:
-                pass
+            next(running)
         assert e.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL,
                                   grpc.StatusCode.CANCELLED)
 
 
-# --- what works -----------------------------------------------------------------------------------
-
-def test_unary(channel, server):
-    answer, call = channel.unary_unary("/t.T/Unary").with_call(
-        b"abc", timeout=SECONDS, metadata=(("x-mine", "1"), ("x-bin", b"\0\1\2")))
-    assert answer == b"cba"
-    assert dict(call.trailing_metadata())["x-end"] == "here"
-    assert server.metadata["x-mine"] == "1" and server.metadata["x-bin"] == b"\0\1\2"
-
-
-@pytest.mark.parametrize("n", [0, 1, 100000, 3000000])
-def test_messages_of_any_size(channel, n):
-    assert channel.unary_unary("/t.T/Unary")(b"z" * n, timeout=SECONDS) == b"z" * n
-
-
-def test_streams_of_either_side(channel):
-    assert list(channel.unary_stream("/t.T/Count")(b"500", timeout=SECONDS)) == \
-        [b"%d" % i for i in range(500)]
-    assert channel.stream_unary("/t.T/Total")(iter([b"12345"] * 1000), timeout=SECONDS) == b"5000"
-
-
-def test_both_sides_at_once(channel):
-    """Each message is answered before the next is sent."""
-    turn, words = threading.Semaphore(1), [b"a", b"b", b"c"]
-
-    def say():
-        for w in words:
-            assert turn.acquire(timeout=SECONDS)
-            yield w
-    got = []
-    for r in channel.stream_stream("/t.T/Chat")(say(), timeout=SECONDS):
-        got.append(r)
-        turn.release()
-    assert got == [b"re: " + w for w in words]
-
-
-def test_many_calls_of_a_channel(channel):
-    call = channel.unary_unary("/t.T/Unary")
-    begin = time.monotonic()
-    pending = [call.future(b"%d" % i, timeout=SECONDS) for i in range(300)]
-    assert [f.result() for f in pending] == [(b"%d" % i)[::-1] for i in range(300)]
-    assert time.monotonic() - begin < 5 * SLOW
+def test_a_server_that_restarts():
+    """New calls are answered by the new one."""
+    with Server() as first, H2Plane(first) as p, connect(p) as c:
+        assert call(c, "Echo")(b"1", timeout=10 * SLOW) == b"1"
+        first.server.stop(0).wait(10)
+        with pytest.raises(grpc.RpcError):
+            call(c, "Echo")(b"2", timeout=10 * SLOW)
+        with Server(first.port):
+            assert call(c, "Echo")(b"3", timeout=10 * SLOW) == b"3"

@@ -308,13 +308,11 @@ def test_close_codes_pass_both_ways(t, up):
         with pytest.raises(websockets.exceptions.ConnectionClosed):
             c.recv(5)
         assert (c.close_code, c.close_reason) == (4321, "enough")
-    n = len(up.ws.closed)
     with connect(t, "/ws/code") as c:
         c.send("x")
         assert c.recv(5) == "x"
         c.close(4567, "bye")
-    wait_for("the upstream's end", lambda: len(up.ws.closed) > n)
-    assert up.ws.closed[-1][:2] == (4567, "bye")
+    wait_for("the code", lambda: (4567, "bye") in [c[:2] for c in up.ws.closed])
 
 
 def test_access_log_line_at_the_end(t):
@@ -339,13 +337,14 @@ def test_a_client_that_vanishes_is_told_to_the_upstream(t, up, how):
     with ask(t, "/ws/gone-" + how) as s:
         while b"\r\n\r\n" not in s.recv(4096):
             pass
-        n = len(up.ws.closed)
+        n = len(wait_for("others' ends", lambda: len(up.ws.closed) == len(up.ws.paths) - 1
+                         and up.ws.closed))
         if how == "reset":
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         at = time.monotonic()
-    wait_for("the upstream's end", lambda: len(up.ws.closed) > n)
-    assert up.ws.closed[-1][0] == 1006
-    assert up.ws.closed[-1][2] - at < 1 * SLOW
+    ended = wait_for("the upstream's end", lambda: up.ws.closed[n:])[0]
+    assert ended[0] == 1006
+    assert ended[2] - at < 1 * SLOW
     assert wait_for("the line", lambda: lines_of(t, "/ws/gone-" + how))[0]["status"] == 101
 
 
