@@ -8,7 +8,8 @@ from concurrent import futures
 import grpc
 import pytest
 from h2_upstream import H2Upstream
-from harness import SLOW, free_ports, wait_for
+from certs import Ca, listener, secret
+from harness import GATEWAY, SLOW, Stack, docs, free_ports, route, service, wait_for
 from test_h2_upstream import H2Plane
 
 BIG = 8 << 20
@@ -268,6 +269,26 @@ def test_many_calls_of_a_channel(channel):
     running = [call(channel, "Echo").future(b"%d" % i, timeout=30 * SLOW) for i in range(300)]
     assert [r.result() for r in running] == [b"%d" % i for i in range(300)]
     assert time.monotonic() - begin < 5 * SLOW
+
+
+def test_over_tls(server):
+    """A secure channel, to a Service whose port says kubernetes.io/h2c."""
+    ca = Ca()
+    svc = service("g").replace("port: 80", "port: 80, appProtocol: kubernetes.io/h2c")
+    yaml = docs(GATEWAY.rstrip("\n") + "\n" + listener("a", "a.test", "a"), svc,
+                secret("a", *ca.leaf("a.test")),
+                route("g", "  - backendRefs: [{name: g, port: 80}]"))
+    trust = grpc.ssl_channel_credentials(ca.pem.read_bytes())
+    options = [*OPTIONS, ("grpc.ssl_target_name_override", "a.test")]
+    with Stack(yaml, endpoints={"default/g": f"127.0.0.1:{server.port}"}) as s, \
+            grpc.secure_channel(f"127.0.0.1:{s.port2}", trust, options=options) as c:
+        data = os.urandom(BIG)
+        assert call(c, "Echo")(data, timeout=30 * SLOW) == data
+        answers = call(c, "Chat", "stream_stream")(iter([b"1", b"2"]), timeout=20 * SLOW)
+        assert list(answers) == [b"re: 1", b"re: 2"]
+        with pytest.raises(grpc.RpcError) as e:
+            call(c, "Fail")(b"x", timeout=10 * SLOW)
+        assert e.value.code() == grpc.StatusCode.NOT_FOUND
 
 
 def test_te_trailers_is_passed_on():

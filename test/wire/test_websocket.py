@@ -14,6 +14,7 @@ import websockets.exceptions
 import websockets.sync.client
 import websockets.sync.server
 
+from certs import Ca, listener, secret
 from harness import GATEWAY, SLOW, Reader, Stack, docs, free_ports, read_all, route, service, wait_for
 from plane import Plane, backend, rule, to
 
@@ -299,6 +300,27 @@ def test_a_slow_upstream_holds_the_client_back(t, up):
                 sent += s.send(bytes(1 << 20))
         assert sent < 64 << 20
         assert t.dp.rss_kib() - before < 8 * 1024 * SLOW
+
+
+def test_over_tls(up):
+    """wss from a client, to a Service whose port says kubernetes.io/ws."""
+    ca = Ca()
+    ws = service("ws").replace("port: 80", "port: 80, appProtocol: kubernetes.io/ws")
+    yaml = docs(GATEWAY.rstrip("\n") + "\n" + listener("a", "a.test", "a"), ws,
+                secret("a", *ca.leaf("a.test")),
+                route("ws", "  - backendRefs: [{name: ws, port: 80}]"))
+    with Stack(yaml, endpoints={"default/ws": f"127.0.0.1:{up.ws_port}"}) as s:
+        raw = socket.create_connection(("127.0.0.1", s.port2), 10)
+        with websockets.sync.client.connect("wss://a.test/tls", sock=raw, ssl=ca.context(),
+                                            proxy=None, compression=None, max_size=None) as c:
+            for size in (1, 70000, 4 << 20):
+                data = os.urandom(size)
+                c.send(data)
+                assert c.recv(20 * SLOW) == data
+            assert c.ping().wait(5)
+            c.close(4000, "over")
+        wait_for("the code", lambda: (4000, "over") in [c[:2] for c in up.ws.closed])
+        assert wait_for("the line", lambda: lines_of(s, "/tls"))[0]["status"] == 101
 
 
 # --- its end --------------------------------------------------------------------------------------------
