@@ -338,7 +338,7 @@ void dp_h2_lease_end(struct dp_h2_lease *l) {
     if (l->is_waiting) gw_timer_cancel(l->upstream->loop, &l->timer);
     if (l->in) dp_h2_queue_remove(l);
     if (c && c->current == l) c->current = NULL;
-    if (l->stream) {
+    if (c && l->stream) {
         suspect(c, l);
         dp_h2_release(l->stream);
         dp_h2_conn_kick(c);

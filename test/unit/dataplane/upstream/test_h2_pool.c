@@ -55,9 +55,8 @@ static void on_ready(struct dp_h2_lease *l) {
     struct asker *a = (struct asker *)l;
     struct dp_ev ev;
     struct gw_slab *owner;
-    enum gw_rc rc;
     a->ready++;
-    while ((rc = dp_h2_next_event(l->stream, &ev, &owner, &a->err)) == GW_OK) {
+    while (dp_h2_next_event(l->stream, &ev, &owner, &a->err) == GW_OK) {
         gw_slab_unref(owner);
         if (ev.type == DP_EV_HEAD) a->status = ev.head->status;
         if (ev.type == DP_EV_END) a->ends++;
