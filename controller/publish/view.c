@@ -38,6 +38,27 @@ static void add_llm_keys(const struct ctl_publish *p, struct gw_map *scope, cons
         add_name(p, scope, gw_json_str(json_array_get(keys, i), "secret"));
 }
 
+static void add_certificates(const struct ctl_publish *p, struct gw_map *scope,
+                             const json_t *body) {
+    const json_t *names = gw_json_path(body, "tls.certificates");
+    for (size_t i = 0; i < json_array_size(names); i++)
+        add_name(p, scope, gw_json_str_of(json_array_get(names, i)));
+}
+
+static void add_mirrors(const struct ctl_publish *p, struct gw_map *scope, const json_t *filters) {
+    for (size_t i = 0; i < json_array_size(filters); i++)
+        add_name(p, scope, gw_json_str(json_array_get(filters, i), "backend"));
+}
+
+static void add_backends(const struct ctl_publish *p, struct gw_map *scope, const json_t *body) {
+    const json_t *backends = gw_json_get(body, "backends");
+    for (size_t i = 0; i < json_array_size(backends); i++) {
+        const json_t *one = json_array_get(backends, i);
+        add_name(p, scope, gw_json_str(one, "backend"));
+        add_mirrors(p, scope, gw_json_get(one, "filters"));
+    }
+}
+
 // Adds a resource and what it refers to; references point one way, so this ends.
 static void add_name(const struct ctl_publish *p, struct gw_map *scope, struct gw_str name) {
     struct ctl_pub_resource *r = name.len ? gw_map_get(&p->resources, name) : NULL;
@@ -46,9 +67,9 @@ static void add_name(const struct ctl_publish *p, struct gw_map *scope, struct g
     struct gw_str endpoints = gw_json_str(r->body, "endpoints");
     if (endpoints.len) add_name(p, scope, endpoints);
     add_llm_keys(p, scope, r->body);
-    const json_t *backends = gw_json_get(r->body, "backends");
-    for (size_t i = 0; i < json_array_size(backends); i++)
-        add_name(p, scope, gw_json_str(json_array_get(backends, i), "backend"));
+    add_certificates(p, scope, r->body);
+    add_backends(p, scope, r->body);
+    add_mirrors(p, scope, gw_json_get(r->body, "filters"));
 }
 
 static bool is_attached(const struct gw_map *scope, const json_t *rule) {
@@ -66,7 +87,7 @@ static void scope_of(const struct ctl_publish *p, const char *gateway, struct gw
     while (gw_map_next(&p->resources, &it, &name, &value)) {
         const struct ctl_pub_resource *r = value;
         bool is_ours = gw_str_eq(gw_json_str(r->body, "gateway"), gw_str_of(gateway));
-        if (gw_str_starts(name, GW_STR("listener/")) && is_ours) gw_map_put(scope, name, value);
+        if (gw_str_starts(name, GW_STR("listener/")) && is_ours) add_name(p, scope, name);
     }
     it = 0;
     while (gw_map_next(&p->resources, &it, &name, &value)) {

@@ -291,19 +291,30 @@ static void one_gateway_gets_what_it_needs(void) {
     static const char *const bodies[][2] = {
         {"listener/d/one/http",
          "{\"gateway\":\"d/one\",\"name\":\"http\",\"port\":1,\"protocol\":\"HTTP\"}"},
+        {"listener/d/one/tls",
+         "{\"gateway\":\"d/one\",\"name\":\"tls\",\"port\":3,\"protocol\":\"HTTPS\","
+         "\"hostname\":\"a.b\",\"tls\":{\"certificates\":[\"tls/d/cert\"]}}"},
+        {"tls/d/cert", "{\"certificate\":\"x\",\"key\":\"x\"}"},
+        {"tls/d/other", "{\"certificate\":\"x\",\"key\":\"x\"}"},
         {"listener/d/two/http",
          "{\"gateway\":\"d/two\",\"name\":\"http\",\"port\":2,\"protocol\":\"HTTP\"}"},
         {"rule/d/r/0",
          "{\"route\":\"d/r\",\"index\":0,\"age\":\"\",\"attach\":[{\"listener\":"
          "\"listener/d/one/http\",\"hostnames\":[]}],\"matches\":[{\"path\":{\"type\":\"Exact\","
-         "\"value\":\"/\"}}],\"backends\":[{\"backend\":\"backend/llm/d/m\",\"weight\":1},"
-         "{\"backend\":\"backend/service/d/s/80\",\"weight\":1}]}"},
+         "\"value\":\"/\"}}],\"filters\":[{\"type\":\"RequestMirror\",\"backend\":"
+         "\"backend/service/d/m1/80\",\"numerator\":1,\"denominator\":1}],"
+         "\"backends\":[{\"backend\":\"backend/llm/d/m\",\"weight\":1},"
+         "{\"backend\":\"backend/service/d/s/80\",\"weight\":1,\"filters\":[{\"type\":"
+         "\"RequestMirror\",\"backend\":\"backend/service/d/m2/80\",\"numerator\":1,"
+         "\"denominator\":1}]}]}"},
         {"backend/llm/d/m",
          "{\"type\":\"llm\",\"provider\":\"openai\",\"dialect\":\"chat\",\"url\":{\"scheme\":"
          "\"http\",\"host\":\"h\",\"port\":1,\"path\":\"\"},\"keys\":[{\"secret\":"
          "\"secret/d/k/k\",\"weight\":1}]}"},
         {"secret/d/k/k", "{\"value\":\"x\"}"},
         {"secret/d/other/k", "{\"value\":\"x\"}"},
+        {"backend/service/d/m1/80", "{\"type\":\"service\",\"endpoints\":\"endpoints/d/s/80\"}"},
+        {"backend/service/d/m2/80", "{\"type\":\"service\",\"endpoints\":\"endpoints/d/s/80\"}"},
         {"backend/service/d/s/80", "{\"type\":\"service\",\"endpoints\":\"endpoints/d/s/80\"}"},
         {"endpoints/d/s/80", "{\"addresses\":[]}"},
     };
@@ -320,7 +331,11 @@ static void one_gateway_gets_what_it_needs(void) {
     plane_join(&one, &s);
     plane_start(&two, &s, NULL);
     CU_ASSERT_FATAL(stage_wait(&s, &two.completes, 1));
-    CU_ASSERT_EQUAL(json_object_size(one.set), 6);
+    CU_ASSERT_EQUAL(json_object_size(one.set), 10);
+    CU_ASSERT_PTR_NOT_NULL(json_object_get(one.set, "tls/d/cert"));
+    CU_ASSERT_PTR_NOT_NULL(json_object_get(one.set, "backend/service/d/m1/80"));
+    CU_ASSERT_PTR_NOT_NULL(json_object_get(one.set, "backend/service/d/m2/80"));
+    CU_ASSERT_PTR_NULL(json_object_get(one.set, "tls/d/other"));
     CU_ASSERT_PTR_NULL(json_object_get(one.set, "listener/d/two/http"));
     CU_ASSERT_PTR_NULL(json_object_get(one.set, "secret/d/other/k"));
     CU_ASSERT_EQUAL(json_object_size(two.set), 1);
