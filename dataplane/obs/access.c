@@ -321,6 +321,7 @@ static char *put_line(struct dp_access_buf *b, char *p, const struct dp_access_r
     PUT(p, "Z\"");
     PUT_STR(p, "request_id", r->request_id);
     PUT_STR(p, "client", r->client);
+    PUT_STR(p, "protocol", r->protocol);
     PUT_STR(p, "method", r->method);
     PUT_STR(p, "host", r->host);
     PUT_STR(p, "path", r->path);

@@ -17,7 +17,7 @@
 struct dp_access_record {
     int64_t start_real_us;
     int64_t duration_us;
-    struct gw_str request_id, client, method, host, path, user_agent;
+    struct gw_str request_id, client, protocol, method, host, path, user_agent;
     int status;                  // 0: none was sent
     int64_t bytes_in, bytes_out; // bodies
     struct gw_str listener, route;

@@ -53,6 +53,7 @@ static void log_request(struct dp_req *r, int64_t duration_us) {
         .duration_us = duration_us,
         .request_id = r->request_id,
         .client = gw_str_of(r->client->peer),
+        .protocol = gw_str_of(r->down->protocol),
         .method = r->log_method,
         .host = r->log_host,
         .path = r->log_path,

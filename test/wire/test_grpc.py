@@ -260,6 +260,7 @@ def test_the_log_tells_of_calls(plane, channel):
     lines = wait_for("the line", lambda: [l for l in plane.access_lines()
                                           if l.get("request_id") == "grpc-log"])
     assert (lines[0]["status"], lines[0]["path"]) == (200, "/test.Service/Echo")
+    assert lines[0]["protocol"] == "HTTP/2"
     assert (lines[0]["bytes_in"], lines[0]["bytes_out"]) == (11, 11)
 
 
