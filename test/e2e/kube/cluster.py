@@ -64,6 +64,19 @@ class ApiServer:
         self.tls = ssl.create_default_context(cadata=self.ca_pem)
         self.tls.load_cert_chain(self.dir / "pki" / "admin.crt", self.dir / "pki" / "admin.key")
 
+    def kubeconfig(self, path, token):
+        """Writes one for a bearer of a token."""
+        ca = base64.b64encode(self.ca_pem.encode()).decode()
+        path.write_text(f"""
+apiVersion: v1
+kind: Config
+clusters: [{{name: c, cluster: {{server: "{self.url}", certificate-authority-data: {ca}}}}}]
+users: [{{name: u, user: {{token: {token}}}}}]
+contexts: [{{name: x, context: {{cluster: c, user: u}}}}]
+current-context: x
+""")
+        return path
+
     def script(self, verb, *args):
         done = subprocess.run([SCRIPT, verb, self.dir, *args], timeout=120, text=True,
                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -155,6 +168,10 @@ class Cluster:
     def apply(self, yaml):
         self.applied.append(yaml)
         return self.kubectl("apply", "-f", "-", stdin=yaml)
+
+    def apply_in(self, namespace, yaml):
+        """In another namespace; the test's end does not take it away."""
+        return self.api.kubectl("-n", namespace, "apply", "-f", "-", stdin=yaml)
 
     def delete(self, kind, name, ns=None):
         return self.api.call("DELETE", self.api.path(kind, name, ns or self.ns))
