@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,6 +73,20 @@ enum gw_rc dp_listener_open(const char *host, uint16_t port, unsigned n, int *fd
     while (opened > 0)
         close(fds[--opened]);
     return rc;
+}
+
+// A connection whose handshake ended between the last accept and close would be reset.
+void dp_listener_quiet(int fd) {
+    enum { FLAGS = 13, SYN = 0x02, ACK = 0x10 }; // RFC 9293 section 3.1; offsets of the TCP header
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog program = {GW_ARRAY_LEN(code), code};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
 void dp_listener_close_fd(int fd) {

@@ -15,6 +15,10 @@
 // SO_REUSEPORT, is an error: "port 8080 is in use on 127.0.0.1".
 enum gw_rc dp_listener_open(const char *host, uint16_t port, unsigned n, int *fds,
                             struct gw_err *err) GW_MUST_USE;
+// Takes no further handshake; those that have begun end, and can be accepted. What asks meanwhile
+// is not answered: it asks again, and is refused once the socket is closed. Where the kernel has no
+// socket filters this does nothing.
+void dp_listener_quiet(int fd);
 void dp_listener_close_fd(int fd);
 
 // GW_OK with a non-blocking fd; GW_AGAIN where nobody waits; GW_ERR_LIMIT where the process has no

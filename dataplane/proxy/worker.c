@@ -14,6 +14,8 @@
 // After SIGTERM new connections are still taken for this long: load balancers need a moment to
 // notice that readiness is gone.
 #define DRAIN_ACCEPT_MS 500
+// Of that time, the last part is for handshakes that have begun: a round trip and more.
+#define DRAIN_QUIET_MS 100
 // A connection that was just made has this long for its first request, which is on its way.
 #define DRAIN_FRESH_MS 500
 #define DRAIN_POLL_MS 50
@@ -130,6 +132,8 @@ static void on_drain(struct gw_timer *t) {
     int64_t close_ms = w->drain_until_ms - w->settings->grace_ms + DRAIN_ACCEPT_MS;
     bool over = now_ms >= w->drain_until_ms;
     bool fresh_too = now_ms >= close_ms + DRAIN_FRESH_MS;
+    for (struct dp_listen *l = w->listens; l && now_ms >= close_ms - DRAIN_QUIET_MS; l = l->next)
+        dp_listener_quiet(l->io.fd);
     while (w->listens && now_ms >= close_ms)
         unlisten(w, &w->listens);
     for (struct dp_client *c = w->clients; c; c = next) {
