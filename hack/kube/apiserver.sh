@@ -111,6 +111,13 @@ is_running() { # NAME: by its pid, if that is still a program of this folder
     pid=$(cat "$DIR/pid/$1" 2>/dev/null) && grep -qaF "$DIR/" "/proc/$pid/cmdline" 2>/dev/null
 }
 
+# The kernel forgets a command line before it closes the sockets.
+is_there() {
+    local port=$PORT
+    [ "$1" != etcd ] || port=$ETCD_PORT
+    is_running "$1" || [ -n "$(ss -ltnH "sport = :$port")" ]
+}
+
 is_ready() {
     local url=https://127.0.0.1:$PORT/readyz
     [ "$1" != etcd ] || url=http://127.0.0.1:$ETCD_PORT/health
@@ -137,7 +144,7 @@ stop() { # NAME SIGNAL: an API server with open watches takes a minute to leave 
     pid=$(cat "$DIR/pid/$1")
     kill "-$2" "$pid"
     for ((i = 0; i < 250; i++)); do
-        is_running "$1" || return 0
+        is_there "$1" || return 0
         [ $i -ne 100 ] || kill -KILL "$pid" 2>/dev/null || true
         sleep 0.05
     done
