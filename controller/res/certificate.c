@@ -39,7 +39,7 @@ static enum gw_rc decode(const json_t *secret, const char *key, struct blob *ret
     bool ok = EVP_DecodeUpdate(ctx, ret->ptr, &n, (const unsigned char *)s.ptr, (int)s.len) >= 0 &&
               EVP_DecodeFinal(ctx, ret->ptr + n, &last) == 1;
     EVP_ENCODE_CTX_free(ctx);
-    ret->len = (size_t)(n + last);
+    ret->len = (size_t)n + (size_t)last;
     if (!ok) return gw_err_set(err, GW_ERR_INPUT, 0, "%s: is not base64", key);
     return ret->len ? GW_OK : gw_err_set(err, GW_ERR_INPUT, 0, "%s: is empty", key);
 }
@@ -273,7 +273,7 @@ static bool name_covers(struct gw_str name, struct gw_str hostname) {
     if (gw_str_eq(name, hostname)) return true;
     if (!gw_str_starts(name, GW_STR("*."))) return false;
     ptrdiff_t dot = gw_str_find(hostname, '.');
-    if (dot <= 0) return false;
+    if (dot <= 0 || name.len < 3) return false;
     struct gw_str tail = {hostname.ptr + dot, hostname.len - (size_t)dot};
     return gw_str_eq(tail, (struct gw_str){name.ptr + 1, name.len - 1});
 }

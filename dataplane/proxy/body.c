@@ -74,6 +74,7 @@ static void bad_body(struct dp_req *r) {
 // Takes events until there are none, or the upstream is full.
 static enum gw_rc take(struct dp_req *r, struct gw_buf *data) {
     struct dp_fields *trailers = NULL;
+    GW_ASSERT(r->up || r->body_mode != DP_BODY_FORWARD);
     while (!r->body_done) {
         if (r->body_mode == DP_BODY_FORWARD && r->up->queued(r) + data->bytes >= DP_CONN_QUEUE_HIGH)
             return GW_AGAIN;
@@ -105,7 +106,7 @@ static enum gw_rc take(struct dp_req *r, struct gw_buf *data) {
 static enum gw_rc pump_once(struct dp_req *r) {
     struct gw_buf data = {0};
     enum gw_rc rc = take(r, &data);
-    if (r->body_mode == DP_BODY_FORWARD && (rc == GW_OK || rc == GW_AGAIN))
+    if (r->up && r->body_mode == DP_BODY_FORWARD && (rc == GW_OK || rc == GW_AGAIN))
         r->up->push_data(r, &data);
     gw_buf_fini(&data);
     flush_upstream(r);

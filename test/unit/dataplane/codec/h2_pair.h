@@ -176,4 +176,13 @@ static inline void h2_say(struct dp_h2_stream *s, struct gw_text *out, bool *in_
     }
 }
 
+// A message that is refused, or not: head, up to two pieces of DATA, trailers.
+struct h2_body_case {
+    const char *head, *data[2]; // NULL: no more
+    bool ends;
+    const char *trailers;
+    bool trailers_end;
+    const char *why; // NULL: fine
+};
+
 #endif

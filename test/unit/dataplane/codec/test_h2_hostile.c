@@ -109,16 +109,8 @@ static void malformed_requests_cost_their_stream(void) {
     }
 }
 
-struct body_case {
-    const char *head, *data[2]; // NULL: no more
-    bool ends;
-    const char *trailers;
-    bool trailers_end;
-    const char *why; // NULL: fine
-};
-
 static void lengths_must_add_up(void) {
-    static const struct body_case cases[] = {
+    static const struct h2_body_case cases[] = {
         {POST "content-length 4\n", {"abcde"}, false, NULL, false, "more DATA"},
         {POST "content-length 4\n", {"ab", "cde"}, false, NULL, false, "more DATA"},
         {POST "content-length 4\n", {"abc"}, true, NULL, false, "less DATA"},
@@ -131,7 +123,7 @@ static void lengths_must_add_up(void) {
         {POST, {"abcd"}, true, NULL, false, NULL},
     };
     for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
-        const struct body_case *c = &cases[i];
+        const struct h2_body_case *c = &cases[i];
         struct server t;
         begin(&t);
         h2_headers(&t.in, 1, c->head, false);
@@ -176,83 +168,6 @@ static void large_heads_are_answered(void) {
     gw_text_fini(&lines);
     gw_text_fini(&section);
     finish(&t);
-}
-
-// --- answers of an upstream --------------------------------------------------------------------
-
-static void malformed_answers_are_errors(void) {
-    static const struct body_case cases[] = {
-        {":status 101\n", {NULL}, false, NULL, false, "status 101"},
-        {":status 200\nconnection x\n", {NULL}, false, NULL, false, "connection-specific"},
-        {":status 200\ncontent-length 4\n", {"abc"}, true, NULL, false, "less DATA"},
-        {":status 200\ncontent-length 4\n", {"abcde"}, false, NULL, false, "more DATA"},
-        {":status 204\n", {"a"}, true, NULL, false, "more DATA"},
-        {":status 304\n", {"a"}, true, NULL, false, "more DATA"},
-        {":status 100\n", {"a"}, true, NULL, false, "DATA before the head"},
-        {":status 200\n", {"a"}, false, ":status 200\n", true, "a pseudo-header"},
-        {":status 200\n", {"a"}, false, "grpc-status 0\n", false, "do not end"},
-        {":status 200\n", {"a"}, false, "grpc-status 0\n", true, NULL},
-    };
-    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
-        const struct body_case *c = &cases[i];
-        struct gw_arena arena = {0};
-        struct gw_text in = {0}, out = {0}, said = {0};
-        struct gw_err err = {0};
-        struct dp_h2_stream *s;
-        bool in_data = false;
-        struct dp_head ask = {.method_text = GW_STR("GET"),
-                              .target = GW_STR("/"),
-                              .authority = GW_STR("a"),
-                              .content_length = -1};
-        struct dp_h2 *h = dp_h2_new(&(struct dp_h2_conf){.role = DP_H2_CLIENT}, H2_NOW);
-        CU_ASSERT_EQUAL_FATAL(dp_h2_open(h, &ask, &arena, &s, &err), GW_OK);
-        dp_h2_send_end(s, NULL);
-        h2_drain_into(h, &out);
-        h2_frame(&in, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
-        h2_headers(&in, 1, c->head, false);
-        if (c->data[0]) h2_data(&in, 1, c->data[0], c->ends);
-        if (c->trailers) h2_headers(&in, 1, c->trailers, c->trailers_end);
-        CU_ASSERT_EQUAL(h2_feed(h, gw_text_str(&in), 0, H2_NOW, &err), GW_OK);
-        CU_ASSERT_PTR_EQUAL(dp_h2_ready(h), s);
-        h2_say(s, &said, &in_data);
-        CU_ASSERT_EQUAL(strstr(said.ptr, "end\n") == NULL, c->why != NULL);
-        if (c->why && !strstr(said.ptr, c->why)) {
-            CU_FAIL("not refused in that way");
-            printf("\n%s: wanted %s, got %s\n", c->head, c->why, said.ptr);
-        }
-        dp_h2_release(s);
-        dp_h2_free(h);
-        gw_arena_fini(&arena);
-        gw_text_fini(&in);
-        gw_text_fini(&out);
-        gw_text_fini(&said);
-    }
-}
-
-static void a_flood_of_interim_answers(void) {
-    struct gw_arena arena = {0};
-    struct gw_text in = {0};
-    struct gw_err err;
-    struct dp_h2_stream *s;
-    struct dp_head ask = {.method_text = GW_STR("GET"),
-                          .target = GW_STR("/"),
-                          .authority = GW_STR("a"),
-                          .content_length = -1};
-    struct dp_h2 *h = dp_h2_new(&(struct dp_h2_conf){.role = DP_H2_CLIENT}, H2_NOW);
-    CU_ASSERT_EQUAL_FATAL(dp_h2_open(h, &ask, &arena, &s, &err), GW_OK);
-    struct gw_buf out = {0};
-    dp_h2_pump(h, &out, SIZE_MAX);
-    gw_buf_fini(&out);
-    h2_frame(&in, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
-    for (int i = 0; i < DP_H1_INTERIM_MAX + 1; i++)
-        h2_headers(&in, 1, ":status 103\n", false);
-    CU_ASSERT_EQUAL(h2_feed(h, gw_text_str(&in), 0, H2_NOW, &err), GW_OK);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(dp_h2_error(s));
-    CU_ASSERT_PTR_NOT_NULL(strstr(dp_h2_error(s)->text, "interim"));
-    dp_h2_release(s);
-    dp_h2_free(h);
-    gw_arena_fini(&arena);
-    gw_text_fini(&in);
 }
 
 // --- floods ------------------------------------------------------------------------------------
@@ -599,8 +514,6 @@ static CU_TestInfo tests[] = {
     {"malformed requests cost their stream", malformed_requests_cost_their_stream},
     {"lengths must add up", lengths_must_add_up},
     {"large heads are answered", large_heads_are_answered},
-    {"malformed answers are errors", malformed_answers_are_errors},
-    {"a flood of interim answers", a_flood_of_interim_answers},
     {"rapid reset", rapid_reset},
     {"slow resets are fine", slow_resets_are_fine},
     {"made you reset", made_you_reset},
