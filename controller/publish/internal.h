@@ -77,13 +77,15 @@ struct ctl_publish {
     struct gw_map faults;    // name -> text: why the newest form was not taken
     struct ctl_view *views;
     struct ctl_peer *peers;
-    bool has_snapshot; // the first one was applied, an empty one perhaps
+    struct gw_map news; // names of resources of which something else may be said now
+    bool is_all_news;   // of any of them
+    bool has_snapshot;  // the first one was applied, an empty one perhaps
     struct gw_h2link_server *server;
     struct gw_tls_ctx *tls;
     struct gw_secret *token;
     struct ctl_identity *identity; // of a cluster; or token and tls
     struct ctl_pki *pki;
-    struct gw_log_limit refused_lines;
+    struct gw_log_limit refused_lines, changed_lines;
 };
 
 // view.c
@@ -104,6 +106,8 @@ void ctl_peer_push(struct ctl_peer *peer);  // sends what it lacks, unless a del
 void ctl_peer_free(struct ctl_peer *peer);
 void ctl_publish_count_init(void);
 void ctl_publish_note_programmed(struct ctl_publish *p);
+void ctl_publish_add_news(struct ctl_publish *p, struct gw_str name);
+void ctl_publish_all_news(struct ctl_publish *p); // data planes came or went
 
 // gate.c
 void ctl_gate_authorize(void *arg, struct gw_h2link_peer *link, struct gw_str token);

@@ -187,6 +187,7 @@ static enum gw_rc on_hello(struct ctl_peer *peer, const json_t *body, struct gw_
     peer->view = ctl_view_of(peer->publish, gateway ? gateway : "");
     peer->root = gw_strdup(root ? root : "");
     peer->state = CTL_PEER_HELD;
+    ctl_publish_all_news(peer->publish);
     gw_metric_add(connected_id, 1);
     GW_INFO("publish", "data plane connected", GW_KS("node", peer->node),
             GW_KS("gw", peer->view->gateway), GW_KS("peer", gw_h2link_peer_address(peer->link)));
@@ -205,6 +206,7 @@ static enum gw_rc on_have(struct ctl_peer *peer, const json_t *body, struct gw_e
 }
 
 static void forget_refusal(struct ctl_peer *peer, size_t i) {
+    ctl_publish_add_news(peer->publish, gw_str_of(peer->refusals.ptr[i].resource));
     free(peer->refusals.ptr[i].resource);
     free(peer->refusals.ptr[i].reason);
     GW_VEC_REMOVE(&peer->refusals, i);
@@ -226,6 +228,7 @@ static void note_refusals(struct ctl_peer *peer, const json_t *errors) {
         struct ctl_refusal f = {.resource = gw_strdup(name.ptr), .reason = gw_strdup(reason.ptr)};
         snprintf(f.version, sizeof(f.version), "%s", e->resource->version);
         GW_VEC_PUSH(&peer->refusals, f);
+        ctl_publish_add_news(peer->publish, name);
         GW_WARN("publish", "a data plane refused a resource", GW_KS("node", peer->node),
                 GW_KSTR("resource", name), GW_KSTR("err", reason));
     }
@@ -316,6 +319,7 @@ void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err 
     struct ctl_view *view = peer->view;
     ctl_peer_free(peer);
     if (view) ctl_view_leave(p, view);
+    ctl_publish_all_news(p);
     ctl_publish_note_programmed(p);
     p->opts.on_change(p->opts.arg);
 }

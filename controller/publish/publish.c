@@ -87,6 +87,7 @@ void ctl_publish_free(struct ctl_publish *p) {
     }
     gw_map_fini(&p->resources, free_resource);
     gw_map_fini(&p->faults, free);
+    gw_map_fini(&p->news, NULL);
     gw_tls_ctx_unref(p->tls);
     gw_secret_unref(p->token);
     free(p);
@@ -98,11 +99,37 @@ uint16_t ctl_publish_port(const struct ctl_publish *p) {
 
 // --- the snapshot ------------------------------------------------------------------------------
 
+// Lines about changes, each second: a burst makes fifty.
+#define CHANGED_LINES 2
+
+void ctl_publish_add_news(struct ctl_publish *p, struct gw_str name) {
+    if (!p->is_all_news) gw_map_put(&p->news, name, p);
+}
+
+void ctl_publish_all_news(struct ctl_publish *p) {
+    p->is_all_news = true;
+    gw_map_fini(&p->news, NULL);
+}
+
+bool ctl_publish_take_news(struct ctl_publish *p, void (*fn)(void *arg, struct gw_str name),
+                           void *arg) {
+    bool is_all = p->is_all_news;
+    size_t it = 0;
+    struct gw_str name;
+    void *value;
+    while (gw_map_next(&p->news, &it, &name, &value))
+        fn(arg, name);
+    gw_map_fini(&p->news, NULL);
+    p->is_all_news = false;
+    return is_all;
+}
+
 static bool apply_one(struct ctl_publish *p, const struct ctl_resource_change *c) {
     struct gw_str name = gw_str_of(c->name);
     struct ctl_pub_resource *old = gw_map_get(&p->resources, name);
     struct gw_err err;
     free(gw_map_del(&p->faults, name));
+    ctl_publish_add_news(p, name);
     if (!c->body) {
         if (old) ctl_pub_resource_unref(gw_map_del(&p->resources, name));
         return old != NULL;
@@ -142,7 +169,8 @@ void ctl_publish_apply(struct ctl_publish *p, const struct ctl_resource_change *
         else if (peer->view)
             ctl_peer_push(peer);
     }
-    if (!changed) return;
+    if (!changed || !gw_log_allow(&p->changed_lines, gw_loop_now_ms(p->opts.loop), CHANGED_LINES))
+        return;
     GW_INFO("publish", "snapshot changed", GW_KI("resources", changed),
             GW_KS("version", ctl_view_of(p, "")->root));
 }
@@ -189,8 +217,9 @@ void ctl_publish_note_programmed(struct ctl_publish *p) {
         while (gw_map_next(&v->entries, &it, &name, &value)) {
             struct ctl_view_entry *e = value;
             if (e->resource->programmed || e->serial > acked) continue;
-            if (!refusal_of(p, e->resource) && !is_pending(p, e->resource))
-                e->resource->programmed = true;
+            if (refusal_of(p, e->resource) || is_pending(p, e->resource)) continue;
+            e->resource->programmed = true;
+            ctl_publish_add_news(p, name);
         }
     }
 }

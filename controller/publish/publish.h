@@ -52,6 +52,11 @@ enum ctl_programmed {
 };
 enum ctl_programmed ctl_publish_programmed(const struct ctl_publish *p, char *const *names,
                                            size_t n, const char **ret_reason);
+// Calls fn with each resource of which ctl_publish_programmed may say something else than at the
+// last call (name borrowed for the call). true: of any, because data planes came or went; fn is not
+// called then. One reader: it is told once.
+bool ctl_publish_take_news(struct ctl_publish *p, void (*fn)(void *arg, struct gw_str name),
+                           void *arg);
 // Data planes that serve a Gateway ("ns/name"; NULL: any), and how many of them are at the newest
 // version.
 void ctl_publish_counts(const struct ctl_publish *p, const char *gateway, unsigned *ret_connected,

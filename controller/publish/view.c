@@ -111,17 +111,20 @@ static void log_change(struct ctl_view *v, struct gw_str name) {
     v->log.len -= half;
 }
 
-static size_t drop(struct ctl_view *v, struct gw_str name) {
+static size_t drop(struct ctl_publish *p, struct ctl_view *v, struct gw_str name) {
     if (!gw_map_get(&v->entries, name)) return 0;
+    ctl_publish_add_news(p, name);
     log_change(v, name);
     free_entry(gw_map_del(&v->entries, name));
     v->is_sorted = false;
     return 1;
 }
 
-static size_t take(struct ctl_view *v, struct gw_str name, struct ctl_pub_resource *r) {
+static size_t take(struct ctl_publish *p, struct ctl_view *v, struct gw_str name,
+                   struct ctl_pub_resource *r) {
     struct ctl_view_entry *e = gw_map_get(&v->entries, name);
     if (e && e->resource == r) return 0;
+    ctl_publish_add_news(p, name);
     if (!e) {
         e = gw_alloc(sizeof(*e));
         gw_map_put(&v->entries, name, e);
@@ -170,10 +173,10 @@ static size_t refresh_scope(struct ctl_publish *p, struct ctl_view *v) {
     void *value;
     scope_of(p, v->gateway, &scope);
     while (gw_map_next(&v->entries, &it, &name, &value))
-        if (!gw_map_get(&scope, name)) n += drop(v, name);
+        if (!gw_map_get(&scope, name)) n += drop(p, v, name);
     it = 0;
     while (gw_map_next(&scope, &it, &name, &value))
-        n += take(v, name, value);
+        n += take(p, v, name, value);
     gw_map_fini(&scope, NULL);
     return n;
 }
@@ -188,7 +191,7 @@ void ctl_view_refresh(struct ctl_publish *p, struct ctl_view *v,
         for (size_t i = 0; i < n; i++) {
             struct gw_str name = gw_str_of(changes[i].name);
             struct ctl_pub_resource *r = gw_map_get(&p->resources, name);
-            changed += r ? take(v, name, r) : drop(v, name);
+            changed += r ? take(p, v, name, r) : drop(p, v, name);
         }
     }
     if (changed)

@@ -6,6 +6,8 @@
 
 #include "controller/status/merge.h"
 #include "controller/status/refusal.h"
+#include "controller/status/users.h"
+#include "shared/vec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +18,9 @@ struct entry {
     char *refused_for;                // what was told of last
     json_t *wanted;                   // NULL: not shaped yet
     json_t *status;                   // with times; NULL: none yet
+    struct ctl_user_names names;      // of resources that it speaks of, as they are listed
     bool is_new, is_pending;
+    bool is_due;        // it is in the list of those that are looked at next
     bool is_marked;     // while refusals are gone through
     uint64_t said;      // what data planes said when it was shaped (hash)
     uint64_t blamed;    // the refusals of data planes that were told of (hash)
@@ -25,9 +29,12 @@ struct entry {
 
 struct ctl_status {
     struct ctl_status_opts o;
-    struct gw_map entries; // "Kind/ns/name" -> struct entry *
+    struct gw_map entries;                // "Kind/ns/name" -> struct entry *
+    struct ctl_users users;               // resource -> entries
+    GW_VEC(struct entry *) due, gateways; // NULL in due: gone
     struct ctl_refusals refused;
-    bool is_changed; // reports came or went: what is refused is to be looked at again
+    bool is_changed;  // reports came or went: what is refused is to be looked at again
+    bool any_refused; // entries are, since the last look
 };
 
 // --- entries -----------------------------------------------------------------------------------
@@ -36,6 +43,7 @@ static void free_entry(void *value) {
     struct entry *e = value;
     ctl_status_report_fini(&e->report);
     ctl_status_report_fini(&e->refusal);
+    ctl_user_names_fini(&e->names);
     free(e->refused_for);
     json_decref(e->wanted);
     json_decref(e->status);
@@ -52,6 +60,9 @@ void ctl_status_free(struct ctl_status *s) {
     if (!s) return;
     gw_map_fini(&s->entries, free_entry);
     ctl_refusals_fini(&s->refused);
+    ctl_users_fini(&s->users);
+    GW_VEC_FINI(&s->due);
+    GW_VEC_FINI(&s->gateways);
     free(s);
 }
 
@@ -68,6 +79,32 @@ static struct entry *find(const struct ctl_status *s, const struct ctl_res_kind 
     return gw_map_get(&s->entries, gw_text_str(&key));
 }
 
+static void look_at(struct ctl_status *s, struct entry *e) {
+    if (e->is_due) return;
+    e->is_due = true;
+    GW_VEC_PUSH(&s->due, e);
+}
+
+static void changed(struct ctl_status *s, struct entry *e) {
+    e->is_new = true;
+    look_at(s, e);
+}
+
+// The lists know it no more. What is dropped has just come in, mostly.
+static void unlist(struct ctl_status *s, struct entry *e) {
+    ctl_users_clear(&s->users, e, &e->names);
+    for (size_t i = s->due.len; e->is_due && i-- > 0;) {
+        if (s->due.ptr[i] != e) continue;
+        s->due.ptr[i] = NULL;
+        break;
+    }
+    for (size_t i = 0; i < s->gateways.len; i++) {
+        if (s->gateways.ptr[i] != e) continue;
+        GW_VEC_REMOVE(&s->gateways, i);
+        break;
+    }
+}
+
 static struct entry *need(struct ctl_status *s, const struct ctl_status_report *r) {
     GW_CLEANUP(gw_text_fini) struct gw_text key = {0};
     key_of(&key, r->kind, gw_str_of(r->ns), gw_str_of(r->name));
@@ -75,6 +112,7 @@ static struct entry *need(struct ctl_status *s, const struct ctl_status_report *
     if (e) return e;
     e = gw_alloc(sizeof(*e));
     gw_map_put(&s->entries, gw_text_str(&key), e);
+    if (r->kind == &ctl_res_gateway) GW_VEC_PUSH(&s->gateways, e);
     return e;
 }
 
@@ -91,6 +129,7 @@ static void drop_if_empty(struct ctl_status *s, const struct ctl_res_kind *kind,
     struct entry *e = gw_map_get(&s->entries, gw_text_str(&key));
     if (!e || report_of(e)->parts_n > 0) return;
     if (s->o.writer) ctl_status_writer_clear(s->o.writer, kind, ns, name);
+    unlist(s, e);
     free_entry(gw_map_del(&s->entries, gw_text_str(&key)));
 }
 
@@ -101,7 +140,7 @@ void ctl_status_put(struct ctl_status *s, struct ctl_translate_result *r) {
         struct entry *e = need(s, report);
         struct ctl_status_report old = e->report;
         e->report = *report;
-        e->is_new = true;
+        changed(s, e);
         drop_if_empty(s, report->kind, gw_str_of(report->ns), gw_str_of(report->name));
         ctl_status_report_fini(&old);
     }
@@ -140,7 +179,8 @@ static void refuse_one(struct ctl_status *s, const struct ctl_refused *r) {
     struct entry *e = need(s, &report);
     ctl_status_report_fini(&e->refusal);
     e->refusal = report;
-    e->is_new = e->is_marked = true;
+    e->is_marked = true;
+    changed(s, e);
     if (e->refused_for && strcmp(e->refused_for, r->reason) == 0) return;
     free(e->refused_for);
     e->refused_for = gw_strdup(r->reason);
@@ -154,6 +194,7 @@ static void judge_refused(struct ctl_status *s) {
     void *value;
     for (size_t i = 0; i < s->refused.len; i++)
         refuse_one(s, &s->refused.ptr[i]);
+    s->any_refused = s->refused.len > 0;
     while (gw_map_next(&s->entries, &it, &key, &value)) {
         struct entry *e = value;
         bool was_refused = e->refusal.parts_n > 0;
@@ -165,7 +206,7 @@ static void judge_refused(struct ctl_status *s) {
         e->refusal = (struct ctl_status_report){0};
         free(e->refused_for);
         e->refused_for = NULL;
-        e->is_new = true;
+        changed(s, e);
         drop_if_empty(s, old.kind, gw_str_of(old.ns), gw_str_of(old.name));
         ctl_status_report_fini(&old);
     }
@@ -231,6 +272,7 @@ static bool refresh_one(struct ctl_status *s, struct entry *e, bool any_connecte
     uint64_t said = said_of(s, r, any_connected);
     // A Gateway's status counts data planes and lists their addresses.
     if (e->wanted && !e->is_new && said == e->said && r->kind != &ctl_res_gateway) return false;
+    if (e->is_new) ctl_users_set(&s->users, e, &e->names, r);
     e->said = said;
     e->is_new = false;
     tell_of_refusals(s, e);
@@ -253,17 +295,39 @@ static bool refresh_one(struct ctl_status *s, struct entry *e, bool any_connecte
     return is_changed;
 }
 
-size_t ctl_status_refresh(struct ctl_status *s, const char *now) {
-    size_t it = 0, changed = 0;
+static void on_user(void *arg, void *user) {
+    look_at(arg, user);
+}
+
+static void on_news(void *arg, struct gw_str resource) {
+    struct ctl_status *s = arg;
+    ctl_users_each(&s->users, resource, on_user, s);
+}
+
+static void look_at_all(struct ctl_status *s) {
+    size_t it = 0;
     struct gw_str key;
     void *value;
-    unsigned connected, acked;
-    if (s->is_changed) judge_refused(s);
-    s->is_changed = false;
-    ctl_publish_counts(s->o.publish, NULL, &connected, &acked);
     while (gw_map_next(&s->entries, &it, &key, &value))
-        changed += refresh_one(s, value, connected > 0, now);
-    return changed;
+        look_at(s, value);
+}
+
+size_t ctl_status_refresh(struct ctl_status *s, const char *now) {
+    size_t changed_n = 0;
+    unsigned connected, acked;
+    if (s->is_changed && (s->refused.len > 0 || s->any_refused)) judge_refused(s);
+    s->is_changed = false;
+    if (ctl_publish_take_news(s->o.publish, on_news, s)) look_at_all(s);
+    for (size_t i = 0; i < s->gateways.len; i++)
+        look_at(s, s->gateways.ptr[i]);
+    ctl_publish_counts(s->o.publish, NULL, &connected, &acked);
+    for (size_t i = 0; i < s->due.len; i++) {
+        if (!s->due.ptr[i]) continue;
+        s->due.ptr[i]->is_due = false;
+        changed_n += refresh_one(s, s->due.ptr[i], connected > 0, now);
+    }
+    s->due.len = 0;
+    return changed_n;
 }
 
 const json_t *ctl_status_get(const struct ctl_status *s, const struct ctl_res_kind *kind,

@@ -12,7 +12,7 @@
 struct ctl_status; // opaque
 
 struct ctl_status_opts {
-    const struct ctl_publish *publish;
+    struct ctl_publish *publish;      // what is new of it is taken (ctl_publish_take_news)
     struct ctl_status_writer *writer; // NULL: statuses are kept here alone
     struct ctl_events *events;        // NULL: nobody is told
 };
@@ -34,7 +34,8 @@ struct ctl_status_refused {
 // Accepted=False with the reason, whatever its report says. Borrows for the call.
 void ctl_status_refuse(struct ctl_status *s, const struct ctl_status_refused *list, size_t n);
 
-// Recomputes what may have changed; now is RFC 3339 UTC. Returns how many statuses changed.
+// Recomputes what may have changed: new reports, those whose resources data planes spoke of, and
+// every Gateway. now is RFC 3339 UTC. Returns how many statuses changed.
 size_t ctl_status_refresh(struct ctl_status *s, const char *now);
 
 // The object's .status as this controller wants it (borrowed), NULL where it has none of ours.

@@ -439,6 +439,86 @@ static void a_route_is_programmed_where_one_of_its_listeners_is(void) {
     scene_fini(&c);
 }
 
+// --- what is looked at -------------------------------------------------------------------------
+
+#define WALK_N 6
+#define WALK_STEPS 150
+
+// A route that speaks of its own resource, and of the next as its listener.
+static void put_walker(struct ctl_status *s, unsigned i, int64_t generation) {
+    char text[64];
+    struct ctl_translate_result r = {.reports = gw_alloc(sizeof(*r.reports)), .reports_n = 1};
+    struct ctl_status_part *part = gw_alloc(sizeof(*part));
+    snprintf(text, sizeof(text), "r%u", i);
+    *r.reports = (struct ctl_status_report){.kind = &ctl_res_http_route,
+                                            .ns = gw_strdup("a"),
+                                            .name = gw_strdup(text),
+                                            .generation = generation,
+                                            .parts = part,
+                                            .parts_n = 1};
+    part->parent = parent();
+    part->wants_programmed = part->programmable = true;
+    part->resources = gw_alloc(sizeof(char *));
+    snprintf(text, sizeof(text), "secret/a/b/%u", i);
+    part->resources[part->resources_n++] = gw_strdup(text);
+    part->carriers = gw_alloc(sizeof(char *));
+    snprintf(text, sizeof(text), "secret/a/b/%u", (i + 1) % WALK_N);
+    part->carriers[part->carriers_n++] = gw_strdup(text);
+    ctl_status_put(s, &r);
+}
+
+// What is looked at is what changed alone; a second book that looks at everything says the same.
+static void same_as_looking_at_all(const struct scene *c, const int64_t *generations, int step) {
+    struct ctl_status *all = ctl_status_new(&(struct ctl_status_opts){.publish = c->stage.publish});
+    for (unsigned i = 0; i < WALK_N; i++)
+        put_walker(all, i, generations[i]);
+    ctl_status_refresh(all, T1);
+    for (unsigned i = 0; i < WALK_N; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "r%u", i);
+        const json_t *want = ctl_status_get(all, &ctl_res_http_route, GW_STR("a"), gw_str_of(name));
+        bool same = json_equal(get(c, &ctl_res_http_route, name), want);
+        if (!same) fprintf(stderr, "step %d: %s\n", step, name);
+        CU_ASSERT(same);
+    }
+    ctl_status_free(all);
+}
+
+static void a_random_walk_misses_nothing(void) {
+    struct scene c;
+    struct plane p = {0};
+    int64_t generations[WALK_N] = {0};
+    unsigned random = 12345;
+    scene_init(&c);
+    for (unsigned i = 0; i < WALK_N; i++)
+        put_walker(c.status, i, 0);
+    for (int step = 0; step < WALK_STEPS; step++) {
+        random = random * 1103515245 + 12345;
+        unsigned what = (random >> 16) % 8, i = (random >> 20) % WALK_N;
+        char name[32], full[32], value[16];
+        snprintf(name, sizeof(name), "%u", i);
+        snprintf(full, sizeof(full), "secret/a/b/%u", i);
+        snprintf(value, sizeof(value), "v%d", step);
+        if (what == 0) put_walker(c.status, i, ++generations[i]);
+        if (what == 1 || what == 2) stage_put(&c.stage, name, value);
+        if (what == 3) stage_put(&c.stage, name, NULL);
+        if (what == 4 && p.client) plane_nack(&p, full, value);
+        if ((what == 5 || what == 6) && p.client) plane_ack(&p);
+        if (what == 7 && p.client) {
+            plane_stop(&p);
+            p = (struct plane){0};
+        } else if (what == 7) {
+            plane_start(&p, &c.stage, NULL);
+            CU_ASSERT_FATAL(stage_wait(&c.stage, &p.completes, 1));
+        }
+        stage_turn(&c.stage, 4);
+        ctl_status_refresh(c.status, T1);
+        same_as_looking_at_all(&c, generations, step);
+    }
+    if (p.client) plane_stop(&p);
+    scene_fini(&c);
+}
+
 static CU_TestInfo tests[] = {
     {"words of Programmed", words_of_programmed},
     {"words of a route do not count", words_of_a_route_do_not_count},
@@ -452,6 +532,7 @@ static CU_TestInfo tests[] = {
     {"only the Gateway counts", only_the_gateway_counts},
     {"a refused route", a_refused_route_says_so_to_our_parents_alone},
     {"a refused Gateway", a_refused_gateway_has_its_listeners},
+    {"a random walk misses nothing", a_random_walk_misses_nothing},
     {"one listener is enough", a_route_is_programmed_where_one_of_its_listeners_is},
     CU_TEST_INFO_NULL,
 };
