@@ -269,6 +269,36 @@ void kube_after_curl(struct ctl_kube *k) {
     start_waiting(k);
 }
 
+// --- answers whose end libcurl does not tell of --------------------------------------------------
+
+// libcurl 7.88 sometimes loses the end of an HTTP/2 stream whose last bytes it read while it served
+// another one: the answer is there and the request never ends, whatever the socket is told. So an
+// answer that is whole and silent is taken for what it is.
+static bool is_whole(struct ctl_kube_call *c, int64_t now_ms) {
+    if (c->is_watch || c->in.len == c->scanned || now_ms - c->last_ms < KUBE_WHOLE_MS) return false;
+    c->scanned = c->in.len;
+    return kube_is_whole(gw_text_str(&c->in));
+}
+
+static struct ctl_kube_call *whole_call(struct ctl_kube *k, bool *ret_again) {
+    *ret_again = false;
+    for (struct ctl_kube_call *c = k->sent; c; c = c->next) {
+        if (is_whole(c, gw_loop_now_ms(k->loop))) return c;
+        if (!c->is_watch && c->in.len != c->scanned) *ret_again = true;
+    }
+    return NULL;
+}
+
+void kube_on_whole_timer(struct gw_timer *t) {
+    struct ctl_kube *k = GW_CONTAINER_OF(t, struct ctl_kube, whole_timer);
+    struct ctl_kube_call *c;
+    bool again;
+    while ((c = whole_call(k, &again)))
+        end(c, GW_OK, NULL);
+    if (again && !gw_timer_armed(t)) gw_timer_set(k->loop, t, KUBE_WHOLE_MS);
+    kube_after_curl(k);
+}
+
 // --- life of the client --------------------------------------------------------------------------
 
 struct ctl_kube *ctl_kube_new(struct gw_loop *l, const struct ctl_kube_config *o,

@@ -39,7 +39,7 @@ struct ctl_kube_call {
     struct curl_slist *headers;
     char curl_text[CURL_ERROR_SIZE];
     struct gw_text in; // the body; of a watch what is not yet delivered
-    size_t scanned;    // of in, known to hold no end of a line
+    size_t scanned;    // of in, known to hold no end of a line; else known to be no whole answer
     bool has_news;     // bytes came since the last delivery
     bool too_large;
 };
@@ -67,9 +67,14 @@ struct ctl_kube {
     struct kube_socket *sockets;
     int64_t last_byte_ms; // from the server, of whatever call
 
+    struct gw_timer whole_timer; // see client.c
+
     struct ctl_kube_call *waiting, **waiting_end, *sent;
     size_t calls, in_flight; // all; sent ones but watches
 };
+
+// An answer of which nothing came for so long is looked at.
+#define KUBE_WHOLE_MS 20
 
 // transfer.c
 enum gw_rc kube_multi_new(struct ctl_kube *k, struct gw_err *err) GW_MUST_USE;
@@ -81,11 +86,14 @@ void kube_transfer_stop(struct ctl_kube_call *c); // idempotent
 // client.c, called after libcurl has worked and never from within it.
 void kube_call_end_curl(struct ctl_kube_call *c, CURLcode result);
 void kube_after_curl(struct ctl_kube *k);
+void kube_on_whole_timer(struct gw_timer *t);
 
 // reply.c: the words of an end, then fn. rc and text say why where it is not the server's answer.
 void kube_reply(struct ctl_kube_call *c, enum gw_rc rc, const char *text);
 // Whole lines of a watch, until it ends; GW_ERR_UPSTREAM where one is no event.
 enum gw_rc kube_deliver(struct ctl_kube_call *c, struct gw_err *err) GW_MUST_USE;
+// Whether what came of an answer is one whole JSON object: nothing that counts can follow.
+bool kube_is_whole(struct gw_str in);
 const char *kube_method_name(enum ctl_kube_method m);
 
 #endif

@@ -29,6 +29,16 @@ static void count(const struct ctl_kube_call *c, int status) {
     gw_metric_add(gw_metric_series(&requests, values), 1);
 }
 
+bool kube_is_whole(struct gw_str in) {
+    GW_JSON_AUTO value = NULL;
+    while (in.len && (in.ptr[in.len - 1] == '\n' || in.ptr[in.len - 1] == ' '))
+        in.len--;
+    if (in.len == 0 || in.ptr[in.len - 1] != '}') return false; // without reading it all
+    struct gw_err err;
+    value = gw_json_load(in, CTL_KUBE_BODY_BYTES_MAX, DEPTH_MAX, &err);
+    return json_is_object(value);
+}
+
 static enum gw_rc rc_of(int status) {
     if (status >= 200 && status < 300) return GW_OK;
     if (status == 401 || status == 403) return GW_ERR_AUTH;

@@ -69,6 +69,8 @@ static void on_socket_event(struct gw_io *io, uint32_t events) {
     if (events & EPOLLOUT) mask |= CURL_CSELECT_OUT;
     if (events & EPOLLERR) mask |= CURL_CSELECT_ERR;
     curl_multi_socket_action(k->multi, s->fd, mask, &running);
+    if (k->in_flight && !gw_timer_armed(&k->whole_timer))
+        gw_timer_set(k->loop, &k->whole_timer, KUBE_WHOLE_MS);
     kube_after_curl(k);
 }
 
@@ -150,6 +152,7 @@ static void on_curl_timer(struct gw_timer *t) {
 
 enum gw_rc kube_multi_new(struct ctl_kube *k, struct gw_err *err) {
     gw_timer_init(&k->curl_timer, on_curl_timer);
+    gw_timer_init(&k->whole_timer, kube_on_whole_timer);
     k->multi = curl_multi_init();
     if (!k->multi) return gw_err_set(err, GW_ERR_INTERNAL, 0, "libcurl does not start");
     curl_multi_setopt(k->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
@@ -164,6 +167,7 @@ void kube_multi_free(struct ctl_kube *k) {
     curl_multi_cleanup(k->multi);
     k->multi = NULL;
     gw_timer_cancel(k->loop, &k->curl_timer);
+    gw_timer_cancel(k->loop, &k->whole_timer);
     while (k->sockets)
         socket_forget(k, k->sockets->fd);
 }

@@ -316,6 +316,32 @@ static void what_is_no_event(void) {
     }
 }
 
+// The end of an answer that is whole may be lost; of one that is not, only time decides.
+static void an_answer_whose_end_is_lost(void) {
+    struct site s;
+    site_init(&s);
+    s.hold = true;
+    ask(&s, CTL_KUBE_GET, NULL, 0);
+    turn_until(&s, &s.api.requests, 1);
+    fake_write(s.held, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"kind\":{}");
+    turn_ms(&s, 80);
+    CU_ASSERT_EQUAL(s.replies, 0);
+    fake_write(s.held, "}\n");
+    turn_until(&s, &s.replies, 1);
+    CU_ASSERT_EQUAL(s.rc, GW_OK);
+    CU_ASSERT_EQUAL(s.http, 200);
+    CU_ASSERT(s.has_body);
+    // An error is one as well.
+    ask(&s, CTL_KUBE_GET, NULL, 0);
+    turn_until(&s, &s.api.requests, 2);
+    fake_write(s.held, "HTTP/1.1 410 Gone\r\nContent-Length: 100\r\n\r\n"
+                       "{\"kind\":\"Status\",\"reason\":\"Expired\"}");
+    turn_until(&s, &s.replies, 2);
+    CU_ASSERT_EQUAL(s.http, 410);
+    CU_ASSERT_STRING_EQUAL(s.reason, "Expired");
+    site_fini(&s);
+}
+
 // http-silent: bytes keep a watch alive, silence ends it and all that shares the connection.
 static void silence(void) {
     struct site s;
@@ -394,6 +420,7 @@ static CU_TestInfo tests[] = {
     {"answers", answers},
     {"what is sent", what_is_sent},
     {"cut and silent answers", cut_and_silent_answers},
+    {"an answer whose end is lost", an_answer_whose_end_is_lost},
     {"a watch in pieces", a_watch_in_pieces},
     {"a watch that is refused", a_watch_that_is_refused},
     {"what is no event", what_is_no_event},
