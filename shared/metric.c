@@ -175,6 +175,13 @@ int64_t gw_metric_get(gw_metric_id id) {
 // not UTF-8 would make the whole scrape invalid.
 static void add_escaped(struct gw_text *t, struct gw_str s, bool is_quoted) {
     while (s.len) {
+        size_t plain = 0;
+        while (plain < s.len && s.ptr[plain] >= ' ' && s.ptr[plain] < 0x7f &&
+               s.ptr[plain] != '\\' && s.ptr[plain] != '"')
+            plain++;
+        gw_text_add(t, s.ptr, plain);
+        s = (struct gw_str){s.ptr + plain, s.len - plain};
+        if (!s.len) return;
         size_t n = gw_utf8_char(s), taken = n ? n : 1;
         if (!n) {
             gw_text_adds(t, "\xef\xbf\xbd");
@@ -201,7 +208,10 @@ static struct gw_str cut_value(struct gw_str v) {
 static void add_labels(struct gw_text *t, const struct gw_metric_family *f,
                        const struct gw_str *values) {
     for (size_t i = 0; f->labels[i]; i++) {
-        gw_text_addf(t, "%s%s=\"", i ? "," : "", f->labels[i]);
+        // No formats: every rule of a snapshot is looked up at each change of it.
+        gw_text_adds(t, i ? "," : "");
+        gw_text_adds(t, f->labels[i]);
+        gw_text_adds(t, "=\"");
         add_escaped(t, values ? cut_value(values[i]) : GW_STR("other"), true);
         gw_text_adds(t, "\"");
     }
@@ -241,7 +251,8 @@ static gw_metric_id take_slots(uint32_t n, uint32_t max) {
 static gw_metric_id series_locked(const struct gw_metric_family *f, const struct gw_str *values) {
     struct gw_text *key = &reg.key;
     gw_text_reset(key);
-    gw_text_addf(key, "%s{", f->name);
+    gw_text_adds(key, f->name);
+    gw_text_adds(key, "{");
     size_t labels_at = key->len;
     add_labels(key, f, values);
     struct series *s = gw_map_get(&reg.by_labels, gw_text_str(key));

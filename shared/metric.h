@@ -8,8 +8,9 @@
 
 #include "shared/str.h"
 
-// 64 bytes or so a series and shard: 20,000 series with 3 shards are 4 MiB.
-#define GW_METRIC_SERIES_MAX 20000
+// Of seven for each rule of 28,000. A series costs some 200 bytes and 8 a slot and shard, once it
+// is registered: 200,000 series are some 50 MiB.
+#define GW_METRIC_SERIES_MAX 200000
 #define GW_METRIC_LABELS_MAX 6
 
 enum gw_metric_type { GW_METRIC_COUNTER, GW_METRIC_GAUGE, GW_METRIC_HISTOGRAM };
