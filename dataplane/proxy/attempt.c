@@ -156,7 +156,8 @@ static enum gw_rc pick_endpoint(struct dp_req *r, const struct dp_endpoint *avoi
     } else {
         const struct dp_endpoints *all = r->backend->endpoints;
         e = dp_balance_pick(all->ptr, all->len, avoid,
-                            all->len > 1 ? dp_worker_random(r->worker) : 0);
+                            all->len > 1 ? dp_worker_random(r->worker) : 0,
+                            gw_loop_now_ms(r->worker->loop));
     }
     if (!e)
         return dp_req_fail(r, GW_ERR_UPSTREAM, 503, "no_endpoints",

@@ -39,7 +39,8 @@ void dp_upstream_drop(struct dp_req *r) {
     r->up = NULL;
     if (r->endpoint) {
         bool left = r->first_byte_us < 0 && r->err.rc == GW_CANCELLED;
-        dp_balance_end(r->endpoint, left ? DP_BALANCE_NO_SAMPLE : r->first_byte_us);
+        dp_balance_end(r->endpoint, left ? DP_BALANCE_NO_SAMPLE : r->first_byte_us,
+                       gw_loop_now_ms(r->worker->loop));
         dp_endpoint_unref(r->endpoint);
     }
     r->endpoint = NULL;

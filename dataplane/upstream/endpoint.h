@@ -26,7 +26,8 @@ struct dp_endpoint {
     socklen_t addr_len;
     // Balancing: requests under way, and a decaying mean of time to first byte.
     atomic_uint active;
-    atomic_uint latency_us;
+    atomic_uint latency_us; // 0: it never answered
+    atomic_uint sampled_ms; // when the mean was last renewed; wraps
     gw_metric_id requests, failures, connects;
     struct dp_pool *pools[DP_WORKERS_MAX]; // each touched by its worker alone
 };

@@ -125,12 +125,13 @@ is_ready() {
 }
 
 start() {
-    local end=$((SECONDS + READY_S))
+    local end=$((SECONDS + READY_S)) child
     ! is_running "$1" || die "$1 runs already in $DIR"
     rm -f "$DIR/pid/$1"
     setsid "$DIR/cmd/$1" >>"$DIR/log/$1.log" 2>&1 </dev/null &
+    child=$! # a job of a script leads no group, so setsid does not fork
     until is_ready "$1"; do
-        if [ $SECONDS -ge $end ] || { [ -e "$DIR/pid/$1" ] && ! is_running "$1"; }; then
+        if [ $SECONDS -ge $end ] || ! kill -0 $child 2>/dev/null; then
             tail -n 5 "$DIR/log/$1.log" >&2
             die "$1 is not ready; see $DIR/log/$1.log"
         fi

@@ -75,13 +75,14 @@ static void small_shares_are_spread(void) {
 // --- picks --------------------------------------------------------------------------------------
 
 #define ENDPOINTS 4
+#define NOW 5000
 
 static struct dp_endpoint places[ENDPOINTS];
 static struct dp_endpoint *list[ENDPOINTS];
 
 static void set_up(void) {
     for (int i = 0; i < ENDPOINTS; i++) {
-        places[i] = (struct dp_endpoint){.latency_us = 1000};
+        places[i] = (struct dp_endpoint){.latency_us = 1000, .sampled_ms = NOW};
         list[i] = &places[i];
     }
 }
@@ -94,26 +95,27 @@ static uint64_t spread(unsigned i) {
 }
 
 static void nobody_is_nobody(void) {
-    CU_ASSERT_PTR_NULL(dp_balance_pick(list, 0, NULL, 0));
-    CU_ASSERT_PTR_NULL(dp_balance_pick(NULL, 0, list[0], ~0ull));
+    CU_ASSERT_PTR_NULL(dp_balance_pick(list, 0, NULL, 0, NOW));
+    CU_ASSERT_PTR_NULL(dp_balance_pick(NULL, 0, list[0], ~0ull, NOW));
 }
 
 static void the_only_one_is_picked_even_to_be_avoided(void) {
-    CU_ASSERT_PTR_EQUAL(dp_balance_pick(list, 1, NULL, ~0ull), list[0]);
-    CU_ASSERT_PTR_EQUAL(dp_balance_pick(list, 1, list[0], 0), list[0]);
+    CU_ASSERT_PTR_EQUAL(dp_balance_pick(list, 1, NULL, ~0ull, NOW), list[0]);
+    CU_ASSERT_PTR_EQUAL(dp_balance_pick(list, 1, list[0], 0, NOW), list[0]);
 }
 
 static void the_avoided_is_never_picked_where_there_is_another(void) {
     for (unsigned n = 2; n <= ENDPOINTS; n++)
         for (unsigned i = 0; i < 1000; i++)
-            CU_ASSERT_PTR_NOT_EQUAL(dp_balance_pick(list, n, list[i % n], spread(i)), list[i % n]);
+            CU_ASSERT_PTR_NOT_EQUAL(dp_balance_pick(list, n, list[i % n], spread(i), NOW),
+                                    list[i % n]);
 }
 
 static void random_at_its_ends(void) {
     static const uint64_t ends[] = {0, ~0ull, 0xffffffff, 0xffffffff00000000u};
     for (unsigned n = 2; n <= ENDPOINTS; n++)
         for (size_t i = 0; i < GW_ARRAY_LEN(ends); i++) {
-            const struct dp_endpoint *e = dp_balance_pick(list, n, NULL, ends[i]);
+            const struct dp_endpoint *e = dp_balance_pick(list, n, NULL, ends[i], NOW);
             CU_ASSERT(e >= &places[0] && e < &places[n]);
         }
 }
@@ -121,7 +123,7 @@ static void random_at_its_ends(void) {
 static void equals_share_evenly(void) {
     unsigned had[ENDPOINTS] = {0};
     for (unsigned i = 0; i < 40000; i++)
-        had[dp_balance_pick(list, ENDPOINTS, NULL, spread(i)) - places]++;
+        had[dp_balance_pick(list, ENDPOINTS, NULL, spread(i), NOW) - places]++;
     for (int i = 0; i < ENDPOINTS; i++)
         CU_ASSERT(had[i] > 9500 && had[i] < 10500);
 }
@@ -133,7 +135,8 @@ static void the_better_of_two(void) {
     } table[] = {
         {{0, 1}, {1000, 1000}, 0}, {{5, 4}, {1000, 1000}, 1},     {{0, 0}, {2000, 1000}, 1},
         {{1, 9}, {4000, 1000}, 0}, {{3, 0}, {1000, 5000}, 0},     {{0, 0}, {0, 2000}, 0},
-        {{0, 0}, {0, 900}, 1},     {{~0u - 1, 0}, {~0u, ~0u}, 1},
+        {{0, 0}, {0, 900}, 0},     {{0, 0}, {900, 0}, 1},         {{1, 0}, {0, 900}, 1},
+        {{0, 1}, {900, 0}, 0},     {{~0u - 1, 0}, {~0u, ~0u}, 1},
     };
     for (size_t i = 0; i < GW_ARRAY_LEN(table); i++) {
         for (int k = 0; k < 2; k++) {
@@ -141,14 +144,15 @@ static void the_better_of_two(void) {
             places[k].latency_us = table[i].latency_us[k];
         }
         for (unsigned k = 0; k < 20; k++)
-            CU_ASSERT_PTR_EQUAL(dp_balance_pick(list, 2, NULL, spread(k)), list[table[i].want]);
+            CU_ASSERT_PTR_EQUAL(dp_balance_pick(list, 2, NULL, spread(k), NOW),
+                                list[table[i].want]);
     }
 }
 
 static void the_worst_of_many_is_never_picked(void) {
     places[2].active = 1;
     for (unsigned i = 0; i < 1000; i++)
-        CU_ASSERT_PTR_NOT_EQUAL(dp_balance_pick(list, ENDPOINTS, NULL, spread(i)), list[2]);
+        CU_ASSERT_PTR_NOT_EQUAL(dp_balance_pick(list, ENDPOINTS, NULL, spread(i), NOW), list[2]);
 }
 
 // --- what is learnt -----------------------------------------------------------------------------
@@ -157,9 +161,9 @@ static void requests_under_way_are_counted(void) {
     dp_balance_begin(list[0]);
     dp_balance_begin(list[0]);
     CU_ASSERT_EQUAL(list[0]->active, 2);
-    dp_balance_end(list[0], 1000);
+    dp_balance_end(list[0], 1000, NOW);
     CU_ASSERT_EQUAL(list[0]->active, 1);
-    dp_balance_end(list[0], -1);
+    dp_balance_end(list[0], -1, NOW);
     CU_ASSERT_EQUAL(list[0]->active, 0);
 }
 
@@ -181,7 +185,7 @@ static void the_mean_decays(void) {
     for (size_t i = 0; i < GW_ARRAY_LEN(table); i++) {
         list[0]->latency_us = table[i].old;
         dp_balance_begin(list[0]);
-        dp_balance_end(list[0], table[i].sample);
+        dp_balance_end(list[0], table[i].sample, NOW);
         CU_ASSERT_EQUAL(list[0]->latency_us, table[i].want);
     }
 }
@@ -189,10 +193,33 @@ static void the_mean_decays(void) {
 static void a_failing_endpoint_recovers(void) {
     for (int i = 0; i < 200; i++) {
         dp_balance_begin(list[0]);
-        dp_balance_end(list[0], i < 100 ? -1 : 1000);
+        dp_balance_end(list[0], i < 100 ? -1 : 1000, NOW);
         if (i == 99) CU_ASSERT(list[0]->latency_us > 900000);
     }
     CU_ASSERT(list[0]->latency_us < 1100);
+}
+
+// A mean is believed half as much each second, so one that was slow once is tried again; and one
+// good answer then counts for more than what was long ago.
+static void an_old_mean_fades(void) {
+    places[0].latency_us = 1000000;
+    for (int64_t s = 0; s < 12; s++) {
+        places[1].sampled_ms = (unsigned)(NOW + s * 1000);
+        struct dp_endpoint *want = s < 10 ? list[1] : list[0];
+        CU_ASSERT_PTR_EQUAL(dp_balance_pick(list, 2, NULL, 0, NOW + s * 1000), want);
+        CU_ASSERT_PTR_EQUAL(dp_balance_pick(list, 2, NULL, ~0ull, NOW + s * 1000), want);
+    }
+    dp_balance_begin(list[0]);
+    dp_balance_end(list[0], 1000, NOW + 12000);
+    CU_ASSERT_EQUAL(list[0]->latency_us, 244 + (1000 - 244) / 8);
+    CU_ASSERT_EQUAL(list[0]->sampled_ms, NOW + 12000);
+    // The clock's milliseconds wrap; a mean that is very old is as good as none.
+    places[0] = (struct dp_endpoint){.latency_us = 1000, .sampled_ms = ~0u - 500};
+    places[1] = (struct dp_endpoint){.latency_us = 900, .sampled_ms = 0};
+    CU_ASSERT_PTR_EQUAL(dp_balance_pick(list, 2, NULL, 0, (1ll << 32) + 400), list[1]);
+    CU_ASSERT_PTR_EQUAL(dp_balance_pick(list, 2, NULL, 0, (1ll << 32) + 700), list[0]);
+    places[1].latency_us = 1;
+    CU_ASSERT_PTR_NOT_NULL(dp_balance_pick(list, 2, NULL, 0, (1ll << 32) + 100 * 1000));
 }
 
 #define T(fn)                                                                                      \
@@ -211,6 +238,7 @@ static CU_TestInfo tests[] = {
     T(requests_under_way_are_counted),
     T(the_mean_decays),
     T(a_failing_endpoint_recovers),
+    T(an_old_mean_fades),
     CU_TEST_INFO_NULL,
 };
 CU_SuiteInfo suite_dataplane_upstream_balance = {"balance", NULL, NULL, set_up, NULL, tests};
