@@ -5,6 +5,7 @@
 //   resync        have: name and version of what is good
 //   delta         gathered until one says complete, then wanted; at the end of the turn all that is
 //                 wanted is compiled and applied at once, and the newest version is answered
+//   port in use   applied again by and by, and answered again once the outcome is another
 //
 // held.c decides what is in use, snapshot_file.c keeps it.
 #include "dataplane/conf/dump.h"
@@ -29,6 +30,10 @@
 // A large snapshot on a slow disk: writing takes at most a tenth of the time.
 #define SAVE_SHARE 10
 #define REFUSED_LINES_MAX 10
+// Between tries to use what the workers refused, doubled each time: a port that a predecessor still
+// holds is free soon, one of another program stays in use for long.
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS 30000
 
 // One step of a delta that is not complete yet; body NULL: remove.
 struct step {
@@ -53,9 +58,9 @@ struct dp_conf_client {
     struct gw_h2link_client *link;
     struct gw_tls_ctx *tls;
     struct gw_secret *ca; // as it was read for link
-    struct gw_timer relink, save;
+    struct gw_timer relink, save, retry;
     int64_t warned_ms, opened_ms;
-    int64_t save_delay_ms;
+    int64_t save_delay_ms, retry_ms;
 
     GW_VEC(struct step) gathered;
     char wanted_version[GW_IR_VERSION_CHARS + 1];
@@ -98,17 +103,27 @@ static void log_refused(const struct dp_held *h) {
 }
 
 // By lock.
-static void apply(struct dp_conf_client *c, const char *version) {
+static void use_wanted(struct dp_conf_client *c, struct dp_held_result *ret) {
+    dp_held_apply(&c->held, c->wanted_version, c->o.workers, c->o.apply, c->o.arg, ret);
+    dp_held_commit(&c->held);
+    if (ret->may_pass_later)
+        gw_timer_set(c->loop, &c->retry, c->retry_ms);
+    else
+        gw_timer_cancel(c->loop, &c->retry);
+}
+
+// By lock.
+static void apply(struct dp_conf_client *c) {
     struct dp_held_result result;
     int64_t start_us = gw_clock_us();
-    dp_held_apply(&c->held, version, c->o.workers, c->o.apply, c->o.arg, &result);
-    dp_held_commit(&c->held);
+    c->retry_ms = RETRY_MIN_MS;
+    use_wanted(c, &result);
     pthread_mutex_lock(&c->version_lock);
-    memcpy(c->version, version, sizeof(c->version));
+    memcpy(c->version, c->wanted_version, sizeof(c->version));
     pthread_mutex_unlock(&c->version_lock);
     atomic_store(&c->is_ready, true);
     gw_metric_add(result.refused ? dp_metrics.snapshots_refused : dp_metrics.snapshots_applied, 1);
-    GW_INFO("conf", "snapshot applied", GW_KS("version", version),
+    GW_INFO("conf", "snapshot applied", GW_KS("version", c->wanted_version),
             GW_KI("resources", c->held.entries.len), GW_KI("rules", result.rules),
             GW_KI("ports", result.ports), GW_KI("refused", result.refused),
             GW_KI("us", gw_clock_us() - start_us));
@@ -128,16 +143,37 @@ static void on_save(struct gw_timer *t) {
     save(GW_CONTAINER_OF(t, struct dp_conf_client, save));
 }
 
+static void tell_and_save(struct dp_conf_client *c) {
+    send_answer(c);
+    if (c->o.state_dir && !gw_timer_armed(&c->save))
+        gw_timer_set(c->loop, &c->save, c->save_delay_ms);
+}
+
 static void apply_wanted(void *arg) {
     struct dp_conf_client *c = arg;
     c->is_apply_due = false;
     if (c->is_stopping) return;
     pthread_mutex_lock(&c->lock);
-    apply(c, c->wanted_version);
+    apply(c);
     pthread_mutex_unlock(&c->lock);
-    send_answer(c);
-    if (c->o.state_dir && !gw_timer_armed(&c->save))
-        gw_timer_set(c->loop, &c->save, c->save_delay_ms);
+    tell_and_save(c);
+}
+
+// What stood in the way of a listener may have gone by itself. Nobody hears of a try that changes
+// nothing; of another the controller does, in a second answer to the same version.
+static void on_retry(struct gw_timer *t) {
+    struct dp_conf_client *c = GW_CONTAINER_OF(t, struct dp_conf_client, retry);
+    struct dp_held_result result;
+    GW_JSON_AUTO before = dp_held_errors(&c->held);
+    c->retry_ms = c->retry_ms * 2 < RETRY_MAX_MS ? c->retry_ms * 2 : RETRY_MAX_MS;
+    pthread_mutex_lock(&c->lock);
+    use_wanted(c, &result);
+    pthread_mutex_unlock(&c->lock);
+    GW_JSON_AUTO after = dp_held_errors(&c->held);
+    if (json_equal(before, after)) return;
+    GW_INFO("conf", "refused before, tried again", GW_KS("version", c->wanted_version),
+            GW_KI("ports", result.ports), GW_KI("refused", result.refused));
+    tell_and_save(c);
 }
 
 // --- messages in --------------------------------------------------------------------------------
@@ -224,6 +260,7 @@ static void on_open(void *arg) {
     c->opened_ms = gw_loop_now_ms(c->loop);
     drop_gathered(c);
     // The root tells of good forms alone, so what was refused is asked for again.
+    gw_timer_cancel(c->loop, &c->retry);
     pthread_mutex_lock(&c->lock);
     dp_held_reset(&c->held);
     pthread_mutex_unlock(&c->lock);
@@ -305,7 +342,7 @@ static void on_relink(struct gw_timer *t) {
 
 static void *run(void *arg) {
     struct dp_conf_client *c = arg;
-    gw_timer_set(c->loop, &c->relink, 0);
+    if (c->o.controller_host) gw_timer_set(c->loop, &c->relink, 0);
     gw_loop_run(c->loop);
     return NULL;
 }
@@ -327,9 +364,8 @@ static enum gw_rc load(struct dp_conf_client *c, struct gw_err *err) {
     GW_TRY(dp_snapshot_folder(dir, err));
     enum gw_rc rc = dp_snapshot_read(dir, &c->held, err);
     if (rc == GW_OK) {
-        char root[GW_IR_VERSION_CHARS + 1];
-        dp_held_root_wanted(&c->held, root);
-        apply(c, root);
+        dp_held_root_wanted(&c->held, c->wanted_version);
+        apply(c);
         return GW_OK;
     }
     if (rc == GW_EOF && !c->o.controller_host)
@@ -353,9 +389,9 @@ struct dp_conf_client *dp_conf_client_start(const struct dp_conf_client_opts *o,
     pthread_mutex_init(&c->version_lock, NULL);
     gw_timer_init(&c->relink, on_relink);
     gw_timer_init(&c->save, on_save);
+    gw_timer_init(&c->retry, on_retry);
     c->loop = gw_loop_new(err);
-    if (!c->loop || (o->state_dir && load(c, err) != GW_OK) ||
-        (o->controller_host && start_thread(c, err) != GW_OK)) {
+    if (!c->loop || (o->state_dir && load(c, err) != GW_OK) || start_thread(c, err) != GW_OK) {
         dp_conf_client_stop(c);
         return NULL;
     }
@@ -374,6 +410,7 @@ void dp_conf_client_stop(struct dp_conf_client *c) {
     if (c->loop) {
         gw_timer_cancel(c->loop, &c->relink);
         gw_timer_cancel(c->loop, &c->save);
+        gw_timer_cancel(c->loop, &c->retry);
         gw_loop_free(c->loop);
     }
     drop_gathered(c);

@@ -183,7 +183,7 @@ static unsigned count_refused(const struct dp_held *h) {
 void dp_held_apply(struct dp_held *h, const char *version, unsigned workers, dp_held_apply_fn apply,
                    void *arg, struct dp_held_result *ret) {
     struct gw_map use = {0};
-    bool is_changed = true;
+    bool is_changed = true, may_pass_later = false;
     choose(h, &use);
     for (int round = 0; is_changed && round < ROUNDS_MAX; round++) {
         struct dp_conf_refusals refusals = {0};
@@ -199,6 +199,7 @@ void dp_held_apply(struct dp_held *h, const char *version, unsigned workers, dp_
         // meanwhile.
         refusals.is_trial = round + 1 < ROUNDS_MAX;
         apply(arg, dp_conf_ref(conf), &refusals);
+        may_pass_later |= refusals.len > 0;
         is_changed = step_back(h, &use, &refusals, false);
         if (!is_changed && refusals.len && refusals.is_trial) {
             dp_conf_refusals_fini(&refusals);
@@ -210,6 +211,7 @@ void dp_held_apply(struct dp_held *h, const char *version, unsigned workers, dp_
         dp_conf_unref(conf);
     }
     ret->refused = count_refused(h);
+    ret->may_pass_later = may_pass_later;
     gw_map_fini(&use, NULL);
 }
 

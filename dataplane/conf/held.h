@@ -37,6 +37,7 @@ typedef void (*dp_held_apply_fn)(void *arg, struct dp_conf *conf,
                                  struct dp_conf_refusals *refusals);
 struct dp_held_result {
     unsigned rules, ports, refused;
+    bool may_pass_later; // apply refused something: that may be used without another form of it
 };
 void dp_held_apply(struct dp_held *h, const char *version, unsigned workers, dp_held_apply_fn apply,
                    void *arg, struct dp_held_result *ret);

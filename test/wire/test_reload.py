@@ -121,6 +121,39 @@ def test_reload_01_refusal_is_per_resource():
         assert status_of(t, "/moving") == 200
 
 
+def test_a_port_that_becomes_free_is_used_without_an_edit():
+    with Stack(BASE) as t:
+        with held_port(t.port2):
+            t.write("main.yaml", docs(TWO_PORTS, service("web"), STEADY))
+            t.wait_condition("Gateway", "edge", "Programmed", "False", "Invalid", listener="more")
+            assert status_of(t, "/steady") == 200
+            time.sleep(1.5)  # it is tried in vain
+            config = json.loads(t.admin("/config"))
+            assert list(config["refused"]) == ["listener/default/edge/more"]
+            nacks = t.metric("push_answers_total", port=t.ctl_port, result="nack")
+            assert nacks == 1, "a try that changes nothing is nobody's news"
+        t.wait_condition("Gateway", "edge", "Programmed", listener="more")
+        assert t.conditions("Gateway", "edge")["Programmed"]["status"] == "True"
+        assert status_of(t, "/steady", port=t.port2) == 200
+        assert not json.loads(t.admin("/config"))["refused"]
+
+
+def test_a_kept_listener_is_tried_again_without_a_controller():
+    with Stack(docs(TWO_PORTS, service("web"), STEADY)) as t:
+        t.wait_condition("Gateway", "edge", "Programmed", listener="more")
+        serves(t, "/steady", port=t.port2)
+        wait_for("the snapshot on disk", lambda: "edge/more" in
+                 (t.folder / "dp" / "snapshot.json").read_text())
+        t.ctl.kill()
+        t.dp.stop()
+        with held_port(t.port2):
+            t.start_dataplane(controller=False)
+            assert status_of(t, "/steady") == 200
+            assert list(json.loads(t.admin("/config"))["refused"]) == ["listener/default/edge/more"]
+        wait_for("the port to be open", lambda: not is_refused(t.port2))
+        assert status_of(t, "/steady", port=t.port2) == 200
+
+
 def test_reload_01_a_refused_port_change_keeps_the_old_one_serving(t):
     with held_port(t.port2), Traffic(t, "/steady") as load:
         t.write("main.yaml", docs(gateway("name: http, protocol: HTTP, port: $PORT2"),

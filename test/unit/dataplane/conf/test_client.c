@@ -382,6 +382,27 @@ static void a_port_in_use_is_tried_again(void) {
     CU_ASSERT_EQUAL(leads_to(8080, "/one"), 9001);
 }
 
+// By itself, and told of once: the controller knows that it was refused.
+static void a_port_that_becomes_free_is_told_of(void) {
+    connect_client();
+    set_busy_port(8080);
+    expect_nack(controller_push(&controller, good_snapshot, true), NAMES(LISTENER),
+                "the port is in use");
+    set_busy_port(0);
+    expect_ack(controller_root(&controller));
+    CU_ASSERT_EQUAL(leads_to(8080, "/one"), 9001);
+}
+
+static void a_new_port_that_becomes_free_is_told_of(void) {
+    connect_and_push_good();
+    set_busy_port(8081);
+    expect_nack(PUSH(LISTENER, LISTENER_ON("8081")), NAMES(LISTENER), "the port is in use");
+    set_busy_port(0);
+    expect_ack(controller_root(&controller));
+    CU_ASSERT_EQUAL(leads_to(8081, "/one"), 9001);
+    CU_ASSERT_EQUAL(leads_to(8080, "/one"), 0);
+}
+
 static void a_listener_stays_where_the_new_port_is_in_use(void) {
     connect_and_push_good();
     set_busy_port(8081);
@@ -582,6 +603,8 @@ static CU_TestInfo tests[] = {
     T(a_refused_resource_keeps_its_last_good_form),
     T(a_missing_secret_refuses_its_backend_until_it_comes),
     T(a_port_in_use_is_tried_again),
+    T(a_port_that_becomes_free_is_told_of),
+    T(a_new_port_that_becomes_free_is_told_of),
     T(a_listener_stays_where_the_new_port_is_in_use),
     T(what_was_refused_is_asked_for_again),
     T(a_restart_serves_the_kept_snapshot),
