@@ -449,6 +449,8 @@ void dp_h2_release(struct dp_h2_stream *s) {
     if (s->head && s->ends && is_server) dp_h2_submit_head(s);
     unready(s);
     drop_in(s);
+    // A section that is still coming was for memory that the owner takes back.
+    if (s->h->in_section == s) s->h->in_section = NULL;
     s->owner = NULL;
     s->is_released = true;
     s->moved = REAP_BYTES_MIN; // it has its first turn before it
