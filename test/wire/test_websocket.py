@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """WebSocket over HTTP/1.1: what becomes a tunnel and what must not, bytes both ways, and its end."""
 import base64
-import http
 import os
 import signal
 import socket
@@ -12,11 +11,11 @@ import time
 import pytest
 import websockets.exceptions
 import websockets.sync.client
-import websockets.sync.server
 
 from certs import Ca, listener, secret
 from harness import GATEWAY, SLOW, Reader, Stack, docs, free_ports, read_all, route, service, wait_for
 from plane import Plane, backend, rule, to
+from ws_server import Echo
 
 RULES = """
   - matches: [{path: {type: PathPrefix, value: /ws}}]
@@ -33,38 +32,6 @@ YAML = docs(GATEWAY, service("web"), service("ws"), service("raw"), route("web",
 ASK = ("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n")
 GRANT = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-
-
-class Echo:
-    """A WebSocket server of the websockets package: echoes, or does what the path says."""
-
-    def __init__(self, port):
-        self.closed = []  # (code, reason) of each connection that ended
-        self.paths = []
-        self.server = websockets.sync.server.serve(
-            self.handle, "127.0.0.1", port, process_request=self.check, max_size=None, ping_interval=None,
-            select_subprotocol=lambda _, offered: offered[-1] if offered else None)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def check(self, connection, request):
-        if request.path.endswith("/refuse"):
-            return connection.respond(http.HTTPStatus.FORBIDDEN, "not you\n")
-        return None
-
-    def handle(self, c):
-        self.paths.append(c.request.path)
-        try:
-            if c.request.path.endswith("/close"):
-                c.close(4321, "enough")
-            elif c.request.path.endswith("/flood"):
-                while True:
-                    c.send(bytes(65536))
-            for message in c:
-                c.send(message)
-        except websockets.exceptions.ConnectionClosed:
-            pass
-        finally:
-            self.closed.append((c.close_code, c.close_reason, time.monotonic()))
 
 
 class Raw:
@@ -106,7 +73,7 @@ def up():
         ws_port, raw_port = free_ports(2)
         ws, raw = Echo(ws_port), Raw(raw_port)
     yield Up
-    Up.ws.server.shutdown()
+    Up.ws.close()
     Up.raw.listener.close()
 
 
