@@ -16,7 +16,8 @@ class Echo:
         self.paths = []
         self.server = websockets.sync.server.serve(
             self.handle, host, port, process_request=self.check, max_size=None,
-            ping_interval=None, select_subprotocol=lambda _, offered: offered[-1] if offered else None)
+            ping_interval=None,
+            select_subprotocol=lambda _, offered: offered[-1] if offered else None)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def check(self, connection, request):
