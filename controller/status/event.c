@@ -36,7 +36,7 @@ struct ctl_events {
     struct ctl_event_book book;
     struct call *calls;
     unsigned calls_n;
-    bool is_forbidden_logged;
+    bool is_on, is_forbidden_logged;
     char instance[128];
 };
 
@@ -60,12 +60,21 @@ static void call_free(struct call *c) {
     free(c);
 }
 
-void ctl_events_free(struct ctl_events *e) {
-    if (!e) return;
+void ctl_events_start(struct ctl_events *e) {
+    e->is_on = true;
+}
+
+void ctl_events_stop(struct ctl_events *e) {
+    e->is_on = false;
     while (e->calls) {
         e->o.api.cancel(e->o.api.arg, e->calls->call);
         call_free(e->calls);
     }
+}
+
+void ctl_events_free(struct ctl_events *e) {
+    if (!e) return;
+    ctl_events_stop(e);
     ctl_event_book_fini(&e->book);
     free(e);
 }
@@ -190,6 +199,7 @@ void ctl_events_add(struct ctl_events *e, const struct ctl_event *ev) {
     GW_CLEANUP(gw_text_fini) struct gw_text key = {0};
     GW_CLEANUP(gw_text_fini) struct gw_text path = {0};
     struct ctl_event_entry *entry;
+    if (!e->is_on) return;
     // Events of cluster-scoped objects live where kubectl looks for them.
     struct gw_str ns = ev->ns.len ? ev->ns : GW_STR("default");
     gw_text_addf(&object, "%s/" GW_STR_FMT "/" GW_STR_FMT, ev->kind->name, GW_STR_ARG(ev->ns),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Events (core/v1) on the objects of users, where `kubectl describe` shows them. The same event
 // again counts up in the one that is there; each object has a budget; what cannot be written is
-// dropped. Nothing here can hold up or fail anything else. One thread (the loop's).
+// dropped. Of several replicas one writes: it is stopped at first, and then everything is dropped.
+// Nothing here can hold up or fail anything else. One thread (the loop's).
 #ifndef CTL_STATUS_EVENT_H
 #define CTL_STATUS_EVENT_H
 
@@ -26,6 +27,8 @@ struct ctl_events_opts {
 };
 struct ctl_events *ctl_events_new(const struct ctl_events_opts *o);
 void ctl_events_free(struct ctl_events *e);
+void ctl_events_start(struct ctl_events *e);
+void ctl_events_stop(struct ctl_events *e); // those under way are given up
 void ctl_events_add(struct ctl_events *e, const struct ctl_event *ev); // copies
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // See writer.h. One slot for each object that has a wanted status:
 //
-//   clean     what is there is what is wanted
+//   clean     what is there is what is wanted; or the writer is stopped
 //   waiting   something is to be written; the timer says when it may go
 //   ready     it may go, and others are under way
 //   writing   a PATCH, or a GET after a conflict, is under way
@@ -51,7 +51,7 @@ struct ctl_status_writer {
     struct gw_map slots; // "Kind/ns/name" -> struct slot *
     struct slot *ready, **ready_end;
     unsigned in_flight;
-    bool is_freeing;
+    bool is_on, is_freeing;
     struct gw_map forbidden; // kinds that were logged: name -> this map
 };
 
@@ -215,6 +215,7 @@ static void fail(struct slot *s, const struct ctl_kube_reply *r) {
     s->times.retry_ms = gw_loop_now_ms(s->writer->o.loop) +
                         ctl_kube_backoff_ms(s->failures, r->retry_after_s, random);
     count(r->status == 409 ? "conflict" : "failed");
+    if (r->rc == GW_CANCELLED) return; // nothing may be written now: it is stopped next
     if (r->status == 401 || r->status == 403) log_forbidden(s, r);
     if (r->status == 400 || r->status == 422) {
         s->is_stuck = true;
@@ -349,7 +350,7 @@ static void evaluate(struct slot *s) {
     struct ctl_status_writer *w = s->writer;
     const json_t *before;
     struct gw_str version;
-    if (s->call || s->is_ready) return;
+    if (!w->is_on || s->call || s->is_ready) return;
     gw_timer_cancel(w->o.loop, &s->timer);
     if (s->is_gone && !s->wanted) {
         forget(s);
@@ -395,6 +396,43 @@ void ctl_status_writer_free(struct ctl_status_writer *w) {
     free(w);
 }
 
+void ctl_status_writer_start(struct ctl_status_writer *w) {
+    size_t it = 0;
+    struct gw_str key;
+    void *value;
+    if (w->is_on) return;
+    w->is_on = true;
+    while (gw_map_next(&w->slots, &it, &key, &value))
+        evaluate(value);
+    pump(w);
+}
+
+// What a write that is given up did is seen by the source.
+static void stop_slot(struct slot *s) {
+    struct ctl_status_writer *w = s->writer;
+    gw_timer_cancel(w->o.loop, &s->timer);
+    leave_ready(s);
+    if (s->call) w->o.api.cancel(w->o.api.arg, s->call);
+    s->call = NULL;
+    json_decref(s->before);
+    json_decref(s->sent);
+    s->before = s->sent = NULL;
+    s->failures = 0;
+    s->times = (struct ctl_write_times){.last_ms = s->times.last_ms};
+    if (!s->wanted) forget(s);
+}
+
+void ctl_status_writer_stop(struct ctl_status_writer *w) {
+    size_t it = 0;
+    struct gw_str key;
+    void *value;
+    if (!w->is_on) return;
+    w->is_on = false;
+    w->in_flight = 0;
+    while (gw_map_next(&w->slots, &it, &key, &value))
+        stop_slot(value);
+}
+
 static void want(struct slot *s, json_t *wanted, bool is_pending) {
     struct ctl_status_writer *w = s->writer;
     json_incref(wanted);
@@ -417,6 +455,10 @@ void ctl_status_writer_clear(struct ctl_status_writer *w, const struct ctl_res_k
                              struct gw_str ns, struct gw_str name) {
     struct ctl_kube_seen seen = {0};
     struct slot *s = find(w, kind, ns, name);
+    if (!w->is_on) { // whoever starts looks for entries of ours that nobody wants
+        if (s) forget(s);
+        return;
+    }
     bool is_there = w->o.seen(w->o.seen_arg, kind, ns, name, &seen);
     if (!s && !(is_there && ctl_status_has_ours(seen.status))) return;
     s = need(w, kind, ns, name);

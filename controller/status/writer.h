@@ -2,8 +2,8 @@
 // Brings statuses to an API server: PATCH (merge) of the status subresource with the
 // resourceVersion that the merge was made from. On 409 the object is read again and merged anew; a
 // 404 waits until the object is seen again; other failures are tried again, ever more slowly. At
-// most one write of an object each second, and CTL_STATUS_WRITES_MAX at once. One thread (the
-// loop's).
+// most one write of an object each second, and CTL_STATUS_WRITES_MAX at once. Of several replicas
+// one writes: it is stopped at first, and then only keeps what is wanted. One thread (the loop's).
 #ifndef CTL_STATUS_WRITER_H
 #define CTL_STATUS_WRITER_H
 
@@ -24,6 +24,10 @@ struct ctl_status_writer_opts {
 };
 struct ctl_status_writer *ctl_status_writer_new(const struct ctl_status_writer_opts *o);
 void ctl_status_writer_free(struct ctl_status_writer *w);
+// Compares all that is wanted with what is there. Idempotent, as the other.
+void ctl_status_writer_start(struct ctl_status_writer *w);
+// Nothing is written any more; writes under way are given up.
+void ctl_status_writer_stop(struct ctl_status_writer *w);
 
 // wanted as merge.h says (takes a reference; must not change any more). is_pending: data planes
 // will answer soon.
