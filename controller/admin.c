@@ -152,12 +152,14 @@ static bool query_get(struct gw_str query, struct gw_str name, char *dst, size_t
 static void add_kind(struct ctl_admin *a, const struct ctl_res_kind *kind, const char *ns,
                      const char *name, json_t *items) {
     size_t n;
+    bool is_follower = a->o.is_follower && a->o.is_follower(a->o.arg);
     const struct ctl_object **list = ctl_store_list(a->o.store, kind, &n);
     for (size_t i = 0; i < n; i++) {
         const struct ctl_object *o = list[i];
         if (ns && kind->namespaced && !gw_str_eq(o->ns, gw_str_of(ns))) continue;
         if (name && !gw_str_eq(o->name, gw_str_of(name))) continue;
-        const json_t *status = ctl_status_get(a->o.status, kind, o->ns, o->name);
+        const json_t *status =
+            is_follower ? NULL : ctl_status_get(a->o.status, kind, o->ns, o->name);
         json_array_append_new(items, ctl_admin_object(o, status));
     }
     free(list);

@@ -25,6 +25,9 @@ struct ctl_admin_opts {
     // loop. NULL: it is.
     bool (*is_ready)(void *arg, struct gw_text *ret_problems);
     json_t *(*source)(void *arg); // for /source, new reference; NULL: 404
+    // Whether another replica writes statuses: objects are shown with those of the API server then.
+    // NULL: none does.
+    bool (*is_follower)(void *arg);
     void *arg;
     const char *host;
     uint16_t port; // 0: any free one

@@ -79,6 +79,35 @@ void ctl_cluster_translated(struct ctl_cluster *c) {
     c->is_begun = true;
     tell_refused(c);
     if (is_first || c->is_sweep_due) sweep(c);
+    if (is_first) ctl_lease_start(c->lease);
+}
+
+// --- the Lease ---------------------------------------------------------------------------------
+
+static void on_lease(void *arg) {
+    struct ctl_cluster *c = arg;
+    bool is_held = ctl_lease_is_held(c->lease);
+    if (is_held == c->is_writing) return;
+    c->is_writing = is_held;
+    if (!is_held) {
+        ctl_status_writer_stop(c->writer);
+        ctl_events_stop(c->events);
+        return;
+    }
+    ctl_events_start(c->events);
+    ctl_status_writer_start(c->writer);
+    if (c->is_begun) sweep(c);
+}
+
+// Of a release: two requests to an API server that is near.
+#define LEAVE_MS 2000
+
+void ctl_cluster_leave(struct ctl_cluster *c, struct gw_loop *l) {
+    if (!c->lease) return;
+    int64_t end_us = gw_clock_us() + LEAVE_MS * 1000;
+    ctl_lease_release(c->lease);
+    while (!ctl_lease_is_released(c->lease) && gw_clock_us() < end_us)
+        gw_loop_turn(l, 10);
 }
 
 // --- life --------------------------------------------------------------------------------------
@@ -87,21 +116,39 @@ struct ctl_kube_api ctl_cluster_api(const struct ctl_cluster *c) {
     return ctl_kube_api_of(c->kube);
 }
 
-enum gw_rc ctl_cluster_init(struct ctl_cluster *c, struct gw_loop *l, struct ctl_store *store,
-                            const char *kubeconfig, const char *ns, struct gw_err *err) {
+static void start_lease(struct ctl_cluster *c, const struct ctl_cluster_opts *o) {
+    char identity[256];
+    ctl_lease_identity(identity, sizeof(identity));
+    c->lease = ctl_lease_new(&(struct ctl_lease_opts){.loop = o->loop,
+                                                      .api = ctl_cluster_api(c),
+                                                      .ns = c->ns,
+                                                      .name = o->lease_name,
+                                                      .identity = identity,
+                                                      .address = "",
+                                                      .duration_ms = o->duration_ms,
+                                                      .renew_ms = o->renew_ms,
+                                                      .retry_ms = o->retry_ms,
+                                                      .on_change = on_lease,
+                                                      .arg = c});
+}
+
+enum gw_rc ctl_cluster_init(struct ctl_cluster *c, const struct ctl_cluster_opts *o,
+                            struct gw_err *err) {
     struct ctl_kube_config config;
-    GW_TRY(ctl_kube_config_load(kubeconfig, &config, err));
+    GW_TRY(ctl_kube_config_load(o->kubeconfig, &config, err));
     GW_INFO("source", "API server", GW_KS("server", config.server));
-    c->kube = ctl_kube_new(l, &config, err);
-    c->ns = gw_strdup(ns ? ns : config.ns);
+    c->kube = ctl_kube_new(o->loop, &config, err);
+    c->ns = gw_strdup(o->ns ? o->ns : config.ns);
     ctl_kube_config_fini(&config);
     if (!c->kube) return err->rc;
-    c->store = store;
-    c->events = ctl_events_new(&(struct ctl_events_opts){
-        .loop = l, .api = ctl_cluster_api(c), .seen = seen, .seen_arg = c});
+    c->store = o->store;
+    start_lease(c, o);
+    struct ctl_kube_api api = ctl_lease_guard(c->lease);
+    c->events = ctl_events_new(
+        &(struct ctl_events_opts){.loop = o->loop, .api = api, .seen = seen, .seen_arg = c});
     c->writer = ctl_status_writer_new(&(struct ctl_status_writer_opts){
-        .loop = l, .api = ctl_cluster_api(c), .seen = seen, .seen_arg = c, .events = c->events});
-    ctl_store_on_status(store, on_status, c);
+        .loop = o->loop, .api = api, .seen = seen, .seen_arg = c, .events = c->events});
+    ctl_store_on_status(c->store, on_status, c);
     return GW_OK;
 }
 
@@ -110,6 +157,8 @@ void ctl_cluster_stop(struct ctl_cluster *c) {
     c->source = NULL;
     ctl_status_writer_free(c->writer);
     ctl_events_free(c->events);
+    ctl_lease_free(c->lease);
+    c->lease = NULL;
     c->writer = NULL;
     c->events = NULL;
     if (c->store) ctl_store_on_status(c->store, NULL, NULL);

@@ -133,12 +133,21 @@ static const char *from_environment(void *arg, const char *name) {
 static bool is_ready(void *arg, struct gw_text *ret_problems) {
     const struct ctl_controller *c = arg;
     if (c->cluster.source) ctl_kube_source_problems(c->cluster.source, ret_problems);
+    const char *problem = c->cluster.lease ? ctl_lease_problem(c->cluster.lease) : NULL;
+    if (problem) gw_text_addf(ret_problems, "lease: %s\n", problem);
     return c->translated;
 }
 
 static json_t *dump_source(void *arg) {
     const struct ctl_controller *c = arg;
-    return ctl_kube_source_dump(c->cluster.source);
+    json_t *dump = ctl_kube_source_dump(c->cluster.source);
+    json_object_set_new(dump, "lease", ctl_lease_dump(c->cluster.lease));
+    return dump;
+}
+
+static bool is_follower(void *arg) {
+    const struct ctl_controller *c = arg;
+    return c->cluster.lease && !ctl_lease_is_held(c->cluster.lease);
 }
 
 static void on_synced(void *arg) {
@@ -208,8 +217,16 @@ static enum gw_rc start_publish(struct ctl_controller *c, const struct ctl_optio
 
 static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, struct gw_err *err) {
     c->store = ctl_store_new();
-    if (!o->source_dir &&
-        ctl_cluster_init(&c->cluster, c->loop, c->store, o->kubeconfig, o->namespace, err) != GW_OK)
+    if (!o->source_dir && ctl_cluster_init(&c->cluster,
+                                           &(struct ctl_cluster_opts){.loop = c->loop,
+                                                                      .store = c->store,
+                                                                      .kubeconfig = o->kubeconfig,
+                                                                      .ns = o->namespace,
+                                                                      .lease_name = o->lease_name,
+                                                                      .duration_ms = o->duration_ms,
+                                                                      .renew_ms = o->renew_ms,
+                                                                      .retry_ms = o->retry_ms},
+                                           err) != GW_OK)
         return gw_err_wrap(err, "source");
     ctl_store_on_dirty(c->store, on_dirty, c);
     c->translator = ctl_translator_new(&(struct ctl_translate_opts){
@@ -227,6 +244,7 @@ static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, s
                                                       .status = c->status,
                                                       .is_ready = is_ready,
                                                       .source = o->source_dir ? NULL : dump_source,
+                                                      .is_follower = is_follower,
                                                       .arg = c,
                                                       .host = o->admin_host,
                                                       .port = o->admin_port},
@@ -257,7 +275,8 @@ struct ctl_controller *ctl_controller_new(struct gw_loop *l, const struct ctl_op
 
 void ctl_controller_free(struct ctl_controller *c) {
     if (!c) return;
-    ctl_admin_free(c->admin); // first: its questions need all the rest
+    ctl_cluster_leave(&c->cluster, c->loop);
+    ctl_admin_free(c->admin); // its questions need all the rest
     ctl_dir_free(c->dir);
     ctl_cluster_stop(&c->cluster);
     gw_timer_cancel(c->loop, &c->translate_timer);

@@ -21,6 +21,8 @@ struct ctl_options {
     // (NULL: the kubeconfig's or the pod's), and data planes show ServiceAccount tokens for
     // audience (NULL: the API server's own).
     const char *state_dir, *namespace, *audience;
+    const char *lease_name;                   // of an API server alone
+    unsigned duration_ms, renew_ms, retry_ms; // of the Lease; 0: as kube/lease.h says
     const char *const *push_names; // more names of the push server, NULL-terminated; or NULL
     const char *listen_host, *admin_host;
     uint16_t listen_port, admin_port;

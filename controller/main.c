@@ -27,6 +27,7 @@
 
 struct args {
     const char *source, *state, *namespace, *audience, *log_level;
+    const char *lease_name, *lease_duration, *lease_renew, *lease_retry; // NULL: not given
     struct gw_flag_list push_names;
     struct gw_flag_hostport listen, admin;
     struct gw_map endpoints;
@@ -84,12 +85,68 @@ static enum gw_rc check_source(const struct args *a, struct ctl_options *ret, st
     ret->source_dir = is_kube ? NULL : place.ptr;
     ret->kubeconfig = is_kube ? place.ptr : NULL;
     if (!is_kube && !a->state) return gw_err_set(err, GW_ERR_INPUT, 0, "--state DIR is needed");
-    const char *unused = a->namespace ? "namespace" : a->audience ? "token-audience" : NULL;
-    if (unused && a->state)
+    if (a->audience && a->state)
         return gw_err_set(err, GW_ERR_INPUT, 0,
-                          "--%s has no use with --state, the folder with the push CA and the "
-                          "bootstrap token",
-                          unused);
+                          "--token-audience has no use with --state, the folder with the push CA "
+                          "and the bootstrap token");
+    if (a->namespace && !is_kube)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--namespace has no use with a folder");
+    return GW_OK;
+}
+
+static bool is_subdomain(struct gw_str s) {
+    if (s.len == 0 || s.len > 253) return false;
+    while (s.ptr) {
+        struct gw_str label = gw_str_cut(&s, '.');
+        if (!is_label(label) || label.ptr[0] == '-' || label.ptr[label.len - 1] == '-')
+            return false;
+    }
+    return true;
+}
+
+// In 1 ms to an hour; *ret stays where the flag is not given.
+static enum gw_rc read_time(const char *flag, const char *text, unsigned *ret, struct gw_err *err) {
+    uint64_t ms;
+    if (!text) return GW_OK;
+    if (gw_duration_ms(gw_str_of(text), &ms, err) != GW_OK) return gw_err_wrap(err, "--%s", flag);
+    if (ms == 0 || ms > 3600 * 1000)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--%s %s is not in 1ms to 1h", flag, text);
+    *ret = (unsigned)ms;
+    return GW_OK;
+}
+
+static enum gw_rc check_lease(const struct args *a, struct ctl_options *ret, struct gw_err *err) {
+    const char *unused = a->lease_name       ? "name"
+                         : a->lease_duration ? "duration"
+                         : a->lease_renew    ? "renew-deadline"
+                         : a->lease_retry    ? "retry"
+                                             : NULL;
+    if (ret->source_dir && unused)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--lease-%s has no use with a folder, which has one controller", unused);
+    ret->lease_name = a->lease_name ? a->lease_name : "tandem-controller";
+    ret->duration_ms = CTL_LEASE_DURATION_MS;
+    ret->renew_ms = CTL_LEASE_RENEW_MS;
+    ret->retry_ms = CTL_LEASE_RETRY_MS;
+    if (!is_subdomain(gw_str_of(ret->lease_name)))
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--lease-name '%.64s' is not a name of an object",
+                          ret->lease_name);
+    GW_TRY(read_time("lease-duration", a->lease_duration, &ret->duration_ms, err));
+    GW_TRY(read_time("lease-renew-deadline", a->lease_renew, &ret->renew_ms, err));
+    GW_TRY(read_time("lease-retry", a->lease_retry, &ret->retry_ms, err));
+    if (ret->duration_ms % 1000)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--lease-duration %s is not in whole seconds",
+                          a->lease_duration);
+    if (ret->renew_ms >= ret->duration_ms)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--lease-renew-deadline (%u ms) must be shorter than --lease-duration "
+                          "(%u ms): who holds the Lease stops before another takes it",
+                          ret->renew_ms, ret->duration_ms);
+    if (ret->retry_ms > ret->renew_ms / 2)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--lease-retry (%u ms) must be at most half of --lease-renew-deadline "
+                          "(%u ms): one renewal may fail",
+                          ret->retry_ms, ret->renew_ms);
     return GW_OK;
 }
 
@@ -107,6 +164,7 @@ static enum gw_rc check(const struct args *a, struct ctl_options *ret, struct gw
         .endpoints = a->endpoints,
     };
     GW_TRY(check_source(a, ret, err));
+    GW_TRY(check_lease(a, ret, err));
     if (a->listen.port && a->listen.port == a->admin.port &&
         strcmp(a->listen.host, a->admin.host) == 0)
         return gw_err_set(err, GW_ERR_INPUT, 0, "--listen and --admin are both %s:%u",
@@ -161,8 +219,18 @@ int main(int argc, char **argv) {
          "folder for the push CA and the bootstrap token (made when missing); with kube, instead "
          "of a Secret and ServiceAccount tokens",
          GW_FLAG_STRING, &a.state, 0, 0, 0},
-        {"namespace", "NS", "of the Secret with the push CA (default: the pod's, or kubeconfig's)",
+        {"namespace", "NS",
+         "of the Lease and of the Secret with the push CA (default: the pod's, or kubeconfig's)",
          GW_FLAG_STRING, &a.namespace, 0, 0, 0},
+        {"lease-name", "NAME",
+         "Lease that one replica holds, which alone writes statuses (tandem-controller)",
+         GW_FLAG_STRING, &a.lease_name, 0, 0, 0},
+        {"lease-duration", "TIME", "a Lease that was not renewed so long may be taken (15s)",
+         GW_FLAG_STRING, &a.lease_duration, 0, 0, 0},
+        {"lease-renew-deadline", "TIME", "who could not renew it so long writes no more (10s)",
+         GW_FLAG_STRING, &a.lease_renew, 0, 0, 0},
+        {"lease-retry", "TIME", "between renewals, and between looks of the others (2s)",
+         GW_FLAG_STRING, &a.lease_retry, 0, 0, 0},
         {"token-audience", "NAME", "of data planes' tokens (default: the API server's own)",
          GW_FLAG_STRING, &a.audience, 0, 0, 0},
         {"push-name", "NAME", "one more name of the push server's certificate; may be repeated",

@@ -199,8 +199,8 @@ static void send(struct ctl_lease *l, enum ctl_kube_method method, const json_t 
 
 static void take(struct ctl_lease *l) {
     const struct ctl_lease_next n = next_of(l);
-    GW_JSON_AUTO body = l->is_leaving ? ctl_lease_give(l->object, &n)
-                                      : ctl_lease_take(l->object, &n);
+    GW_JSON_AUTO body =
+        l->is_leaving ? ctl_lease_give(l->object, &n) : ctl_lease_take(l->object, &n);
     send(l, l->object ? CTL_KUBE_PUT : CTL_KUBE_POST, body, on_put);
 }
 

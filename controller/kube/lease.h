@@ -20,9 +20,9 @@ struct ctl_lease; // opaque
 struct ctl_lease_opts {
     struct gw_loop *loop;
     struct ctl_kube_api api;
-    const char *ns, *name; // copied, as all texts
-    const char *identity;  // holderIdentity; of this process alone
-    const char *address;   // "HOST:PORT"; "": none
+    const char *ns, *name;                    // copied, as all texts
+    const char *identity;                     // holderIdentity; of this process alone
+    const char *address;                      // "HOST:PORT"; "": none
     unsigned duration_ms, renew_ms, retry_ms; // 0: as above; duration in whole seconds
     // Whether it is held, who holds it or where the holder is reached has changed. Not from within
     // a call of this module but ctl_lease_release.

@@ -214,8 +214,8 @@ static void fail(struct slot *s, const struct ctl_kube_reply *r) {
     s->failures++;
     s->times.retry_ms = gw_loop_now_ms(s->writer->o.loop) +
                         ctl_kube_backoff_ms(s->failures, r->retry_after_s, random);
-    count(r->status == 409 ? "conflict" : "failed");
     if (r->rc == GW_CANCELLED) return; // nothing may be written now: it is stopped next
+    count(r->status == 409 ? "conflict" : "failed");
     if (r->status == 401 || r->status == 403) log_forbidden(s, r);
     if (r->status == 400 || r->status == 422) {
         s->is_stuck = true;
@@ -411,9 +411,9 @@ void ctl_status_writer_start(struct ctl_status_writer *w) {
 static void stop_slot(struct slot *s) {
     struct ctl_status_writer *w = s->writer;
     gw_timer_cancel(w->o.loop, &s->timer);
-    leave_ready(s);
     if (s->call) w->o.api.cancel(w->o.api.arg, s->call);
     s->call = NULL;
+    s->is_ready = s->is_stuck = false;
     json_decref(s->before);
     json_decref(s->sent);
     s->before = s->sent = NULL;
@@ -429,6 +429,8 @@ void ctl_status_writer_stop(struct ctl_status_writer *w) {
     if (!w->is_on) return;
     w->is_on = false;
     w->in_flight = 0;
+    w->ready = NULL;
+    w->ready_end = &w->ready;
     while (gw_map_next(&w->slots, &it, &key, &value))
         stop_slot(value);
 }

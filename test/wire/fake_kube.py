@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An API server for tests: lists in pages, watches, and every fault that a script asks for.
 
-HTTP/1.1 over TLS, objects in memory. `api.faults[path]` is a function that answers in the server's
+HTTP/1.1 over TLS, objects in memory; of all that is written it takes Leases alone. `api.faults[path]` is a function that answers in the server's
 place; it returns False where the server shall answer after all.
 """
 import copy
@@ -28,6 +28,7 @@ PATHS = {
     "Namespace": "/api/v1/namespaces",
     "CustomResourceDefinition": CRDS,
 }
+LEASES = "/apis/coordination.k8s.io/"
 TOKEN = "token-that-no-log-shows"
 
 
@@ -48,6 +49,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
             if api.tokens and self.headers.get("Authorization") not in [f"Bearer {t}" for t in api.tokens]:
                 self.status(401, "Unauthorized", "Unauthorized")
+            elif url.path.startswith(LEASES):
+                self.lease(url.path)
             elif url.path not in api.store:
                 self.status(404, "NotFound", "the server could not find the requested resource")
             elif query.get("watch"):
@@ -56,6 +59,45 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.list(url.path, query)
         except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             self.close_connection = True
+
+    # --- the Lease: a store with optimistic concurrency ---------------------------------------------
+
+    def lease(self, path):
+        api = self.server.api
+        length = int(self.headers.get("Content-Length", "0"))
+        body = json.loads(self.rfile.read(length)) if length else None
+        with api.lock:
+            old = api.leases.get(path)
+            if self.command == "POST":
+                path = f"{path}/{body['metadata']['name']}"
+                old, code = api.leases.get(path), 201
+                if old:
+                    return self.status(409, "AlreadyExists", "the Lease is there")
+            elif not old:
+                return self.status(404, "NotFound", "leases.coordination.k8s.io not found")
+            elif self.command == "GET":
+                return self.send(200, old)
+            elif body["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"]:
+                return self.status(409, "Conflict", "the Lease has been modified")
+            else:
+                code = 200
+            api.rv += 1
+            body["metadata"]["resourceVersion"] = str(api.rv)
+            api.leases[path] = body
+        self.send(code, body)
+
+    def do_POST(self):
+        self.write()
+
+    def do_PUT(self):
+        self.write()
+
+    def write(self):
+        if not self.path.startswith(LEASES):
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            self.status(405, "MethodNotAllowed", "nothing but Leases is written here")
+        else:
+            self.lease(self.path)
 
     def send(self, code, body, content_type="application/json", headers=()):
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -153,6 +195,7 @@ class FakeApi:
         self.requests = []
         self.faults = {}
         self.tokens = [TOKEN]
+        self.leases = {}
         self.store = {p: {} for k, p in PATHS.items() if k in crds or not p.startswith(("/apis/gateway", "/apis/kgateway"))}
         for kind in crds:
             self.put_crd(kind)

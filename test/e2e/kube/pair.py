@@ -11,6 +11,7 @@ import socket
 import tempfile
 
 from harness import Program, Stack, free_ports, wait_for
+from line import SHORT_LEASE
 
 CLASS = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -98,7 +99,8 @@ class Pair:
         return self.start(name, "tandem-controller", "--source",
                           f"kube:{self.cluster.api.config}", "--namespace", self.cluster.ns,
                           "--listen", f"127.0.0.1:{push or self.push_port}", "--admin",
-                          f"127.0.0.1:{admin or self.ctl_port}", *self.ctl_args, *extra)
+                          f"127.0.0.1:{admin or self.ctl_port}", *SHORT_LEASE, *self.ctl_args,
+                          *extra)
 
     def start_controller(self):
         self.ctl = self.controller()

@@ -8,9 +8,9 @@
 
 static struct ctl_kube_call *add(struct answers_api *f, struct answers_call c, const char *path,
                                  struct gw_err *err) {
-    if (f->is_full) {
+    if (f->is_full || f->is_guarded) {
         json_decref(c.body);
-        gw_err_set(err, GW_ERR_LIMIT, 0, "too many calls");
+        gw_err_set(err, f->is_full ? GW_ERR_LIMIT : GW_CANCELLED, 0, "no calls are taken");
         return NULL;
     }
     CU_ASSERT_FATAL(f->n < ANSWERS_CALLS_MAX);

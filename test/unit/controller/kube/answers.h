@@ -18,7 +18,8 @@ struct answers_call {
 struct answers_api {
     struct answers_call *calls[ANSWERS_CALLS_MAX]; // in the order of coming
     size_t n;
-    bool is_full; // no more calls are taken
+    bool is_full;    // no more calls are taken
+    bool is_guarded; // the same, because they are another replica's
 };
 struct ctl_kube_api answers_api(struct answers_api *f);
 void answers_fini(struct answers_api *f);

@@ -239,8 +239,7 @@ static void a_holder_that_cannot_renew_stops_before_it_can_be_taken(void) {
     become_holder(&s);
     int64_t began_us = gw_clock_us();
     while (ctl_lease_is_held(s.l) && gw_clock_us() - began_us < 3000000) {
-        if (answers_open(&s.api))
-            answers_answer(answers_next(&s.api, CTL_KUBE_PUT, ONE), 0, NULL);
+        if (answers_open(&s.api)) answers_answer(answers_next(&s.api, CTL_KUBE_PUT, ONE), 0, NULL);
         gw_loop_turn(s.loop, 2);
     }
     int64_t ms = (gw_clock_us() - began_us) / 1000;
@@ -433,5 +432,4 @@ static CU_TestInfo tests[] = {
     {"one that ends leaves what is not its own", one_that_ends_leaves_what_is_not_its_own},
     CU_TEST_INFO_NULL,
 };
-CU_SuiteInfo suite_controller_kube_lease = {
-    "controller_kube_lease", NULL, NULL, NULL, NULL, tests};
+CU_SuiteInfo suite_controller_kube_lease = {"controller_kube_lease", NULL, NULL, NULL, NULL, tests};

@@ -33,6 +33,8 @@ static void init(struct site *s) {
                                                                   .seen = answers_seen,
                                                                   .seen_arg = &s->seen,
                                                                   .events = s->events});
+    ctl_events_start(s->events);
+    ctl_status_writer_start(s->w);
 }
 
 static void fini(struct site *s) {
@@ -325,6 +327,98 @@ static void versions_and_backoff(void) {
     CU_ASSERT_EQUAL(ctl_kube_backoff_ms(1, 7000, 0), 60000);
 }
 
+// --- one of several replicas ---------------------------------------------------------------------
+
+static void one_that_is_stopped_writes_nothing_and_keeps_what_is_wanted(void) {
+    struct site s;
+    init(&s);
+    ctl_status_writer_stop(s.w);
+    ctl_status_writer_stop(s.w);
+    want(&s, "False", 1, false);
+    want(&s, "True", 2, false);
+    ctl_status_writer_look(s.w, KIND, NS, NAME);
+    ctl_status_writer_clear(s.w, KIND, NS, GW_STR("other")); // entries of ours are there, or not
+    pass(&s, CTL_STATUS_HOLD_MS + 50);
+    CU_ASSERT_EQUAL(s.api.n, 0);
+    ctl_status_writer_start(s.w);
+    struct answers_call *c = patch(&s);
+    CU_ASSERT_EQUAL(s.api.n, 1);
+    const json_t *list = gw_json_path(c->body, "status.parents");
+    const json_t *condition = json_array_get(gw_json_get(json_array_get(list, 0), "conditions"), 0);
+    CU_ASSERT_EQUAL(gw_json_int(condition, "observedGeneration", 0), 2);
+    answers_answer(c, 200, object(c, "11"));
+    // What is there as it is wanted is not written by the next one either.
+    ctl_status_writer_stop(s.w);
+    ctl_status_writer_start(s.w);
+    pass(&s, 20);
+    CU_ASSERT_EQUAL(s.api.n, 1);
+    fini(&s);
+}
+
+static void writes_under_way_are_given_up(void) {
+    struct site s;
+    init(&s);
+    want(&s, "True", 1, false);
+    patch(&s);
+    const struct ctl_event ev = {
+        .kind = KIND, .ns = NS, .name = NAME, .reason = "Refused", .note = "x"};
+    ctl_events_add(s.events, &ev);
+    CU_ASSERT_EQUAL(answers_open(&s.api), 2);
+    ctl_status_writer_stop(s.w);
+    ctl_events_stop(s.events);
+    CU_ASSERT_EQUAL(answers_open(&s.api), 0);
+    ctl_events_add(s.events, &ev);
+    want(&s, "False", 2, true); // whatever it waits for, it does not come
+    pass(&s, CTL_STATUS_HOLD_MS + 50);
+    CU_ASSERT_EQUAL(answers_open(&s.api), 0);
+    // The watch tells what became of it.
+    GW_JSON_AUTO wanted = parents("False", 2);
+    json_decref(s.seen.status);
+    s.seen.status = ctl_status_merge(NULL, wanted, "2026-01-02T03:04:05Z");
+    snprintf(s.seen.version, sizeof(s.seen.version), "12");
+    ctl_status_writer_start(s.w);
+    pass(&s, CTL_STATUS_HOLD_MS + 50);
+    CU_ASSERT_EQUAL(answers_open(&s.api), 0);
+    want(&s, "True", 3, false);
+    pass(&s, CTL_STATUS_EVERY_MS);
+    CU_ASSERT_STRING_EQUAL(version_of(patch(&s)), "12");
+    fini(&s);
+}
+
+// An object that went while nobody wrote is not waited for, and one that came back is written.
+static void objects_that_come_and_go_while_it_is_stopped(void) {
+    struct site s;
+    init(&s);
+    want(&s, "True", 1, false);
+    struct answers_call *c = patch(&s);
+    answers_answer(c, 404, NULL);
+    ctl_status_writer_stop(s.w);
+    ctl_status_writer_clear(s.w, KIND, NS, NAME);
+    ctl_status_writer_start(s.w);
+    pass(&s, 20);
+    CU_ASSERT_EQUAL(answers_open(&s.api), 0);
+    ctl_status_writer_stop(s.w);
+    want(&s, "True", 2, false);
+    ctl_status_writer_start(s.w);
+    patch(&s);
+    fini(&s);
+}
+
+// The Lease is over before anybody was told: the API refuses, and nothing spins.
+static void a_guard_that_refuses_is_no_failure(void) {
+    struct site s;
+    init(&s);
+    s.api.is_guarded = true;
+    want(&s, "True", 1, false);
+    pass(&s, 30);
+    CU_ASSERT_EQUAL(s.api.n, 0);
+    s.api.is_guarded = false;
+    ctl_status_writer_stop(s.w);
+    ctl_status_writer_start(s.w);
+    patch(&s);
+    fini(&s);
+}
+
 static CU_TestInfo tests[] = {
     {"the first write goes at once", first_write_goes_at_once_and_equal_ones_never},
     {"bursts are one write a second", bursts_are_one_write_a_second},
@@ -340,6 +434,11 @@ static CU_TestInfo tests[] = {
     {"an object that was never seen", an_object_that_was_never_seen_is_read_first},
     {"a programmed Gateway is an event", a_gateway_that_becomes_programmed_is_an_event},
     {"versions and backoff", versions_and_backoff},
+    {"one that is stopped writes nothing and keeps what is wanted",
+     one_that_is_stopped_writes_nothing_and_keeps_what_is_wanted},
+    {"writes under way are given up", writes_under_way_are_given_up},
+    {"objects that come and go while it is stopped", objects_that_come_and_go_while_it_is_stopped},
+    {"a guard that refuses is no failure", a_guard_that_refuses_is_no_failure},
     CU_TEST_INFO_NULL,
 };
 
