@@ -105,7 +105,8 @@ static void lose(struct ctl_lease *l, const char *why) {
     if (!l->is_held) return;
     gw_timer_cancel(l->o.loop, &l->end);
     set_held(l, false);
-    GW_WARN("lease", "held no more: this replica writes no statuses", GW_KS("ns", l->ns),
+    enum gw_log_level level = l->is_leaving ? GW_LOG_INFO : GW_LOG_WARN;
+    GW_LOG_(level, "lease", "held no more: this replica writes no statuses", GW_KS("ns", l->ns),
             GW_KS("lease", l->name), GW_KS("why", why));
     tell(l, true);
 }

@@ -477,3 +477,79 @@ def test_the_role_names_every_kind(site):
         group = f'"{kind["group"]}"' if not kind["group"] else kind["group"]
         rule = re.search(rf"apiGroups: \[{re.escape(group)}\]\n  resources: \[([^\]]*)\]\n  verbs: \[get, list, watch\]", text)
         assert rule and path.split("/")[-1] in rule[1].split(", "), kind["kind"]
+
+
+# --- the Lease --------------------------------------------------------------------------------------
+
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+
+
+def lease_of(site):
+    return site.api.leases[f"{LEASE}/tandem-controller"]["spec"]
+
+
+def test_a_lease_that_may_not_be_held_is_named_and_snapshots_are_served_all_the_same(site):
+    forbidden = lambda h, q: h.status(403, "Forbidden", 'User "tandem" cannot get resource "leases"')
+    site.api.faults[f"{LEASE}/tandem-controller"] = forbidden
+    site.start().ready()
+    wait_for("the reason in /ready", lambda: "cannot get resource \"leases\"" in site.get("/ready")[1])
+    assert site.get("/ready")[0] == 200 and "rule/default/web/0" in site.resources()
+    lease = site.json("/source")["lease"]
+    assert lease["held"] is False and lease["holder"] == "" and "403" in lease["problem"]
+    # What another one, or nobody, has written is what is shown.
+    assert "status" not in site.json("/objects?kind=gateway")["items"][0]
+    log = site.program.log()
+    assert "the ServiceAccount needs get, create and update on leases" in log
+    assert log.count("on leases") == 1
+    site.api.faults.clear()
+    wait_for("the Lease", lambda: site.json("/source")["lease"]["held"])
+    assert "conditions" in site.json("/objects?kind=gateway")["items"][0]["status"]
+    assert lease_of(site)["holderIdentity"] == site.json("/source")["lease"]["identity"]
+    assert "controller_lease_held 1" in site.get("/metrics")[1]
+
+
+def test_a_lease_is_given_free_at_the_end(site):
+    site.start().ready()
+    wait_for("the Lease", lambda: site.json("/source")["lease"]["held"])
+    begin = time.monotonic()
+    assert site.program.stop() == 0
+    site.program = None
+    assert time.monotonic() - begin < 1.5
+    assert lease_of(site)["holderIdentity"] == ""
+
+
+def test_an_api_server_that_is_away_at_the_end_is_not_waited_for(site):
+    site.start().ready()
+    wait_for("the Lease", lambda: site.json("/source")["lease"]["held"])
+    site.api.faults[f"{LEASE}/tandem-controller"] = lambda h, q: time.sleep(5)
+    begin = time.monotonic()
+    assert site.program.stop() == 0
+    site.program = None
+    assert time.monotonic() - begin < 3.5
+
+
+@pytest.mark.parametrize("flags, text", [
+    (["--lease-duration", "10s"], "--lease-renew-deadline (10000 ms) must be shorter"),
+    (["--lease-duration", "1500ms"], "--lease-duration 1500ms is not in whole seconds"),
+    (["--lease-duration", "0s"], "--lease-duration 0s is not in 1ms to 1h"),
+    (["--lease-duration", "2h"], "is not in 1ms to 1h"),
+    (["--lease-duration", "15"], "--lease-duration: '15' is not a duration"),
+    (["--lease-retry", "6s"], "--lease-retry (6000 ms) must be at most half of"),
+    (["--lease-name", "Tandem"], "--lease-name 'Tandem' is not a name"),
+    (["--lease-name", "a/b"], "--lease-name 'a/b' is not a name"),
+    (["--lease-name", "a..b"], "is not a name"),
+])
+def test_wrong_flags_of_the_lease_are_refused(site, flags, text):
+    p = Program(site.folder, "wrong", "tandem-controller", "--source", f"kube:{site.api.kubeconfig()}", *flags)
+    assert p.process.wait(5) == 2
+    assert text in p.log()
+    site.program = Program(site.folder, "sleeper", "tandem-controller", "--source", f"kube:{site.api.kubeconfig()}",
+                           "--listen", "127.0.0.1:0", "--admin", f"127.0.0.1:{site.admin_port}")
+    wait_for("another", lambda: site.get("/healthz")[0] == 200)
+
+
+def test_a_folder_has_no_lease(tmp_path, site):
+    p = Program(tmp_path, "wrong", "tandem-controller", "--source", f"dir:{tmp_path}", "--state",
+                tmp_path / "state", "--lease-retry", "1s")
+    assert p.process.wait(5) == 2
+    assert "--lease-retry has no use with a folder" in p.log()

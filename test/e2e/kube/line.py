@@ -18,7 +18,7 @@ from harness import ROOT, SLOW, Program, free_ports, read_response, wait_for
 SYSTEM = "tandem-system"
 RBAC = ROOT / "examples" / "kube" / "rbac.yaml"
 # A controller that was killed leaves its Lease held; tests do not wait a quarter of a minute.
-SHORT_LEASE = ["--lease-duration", "3s", "--lease-renew-deadline", "2s", "--lease-retry", "300ms"]
+SHORT_LEASE = ["--lease-duration", "4s", "--lease-renew-deadline", "3s", "--lease-retry", "300ms"]
 
 
 class Address:

@@ -306,6 +306,7 @@ def check_nothing_is_repeated(t, n):
     t.start_controller()
     wait_controller(t)
     wait_for("rules", lambda: t.metric("controller_rules_translated_total") == n + 1)
+    wait_for("the Lease", lambda: t.metric("controller_lease_held") == 1)
     settle(1)
     assert (sent(t), written(t)) == (0, 0)
 
