@@ -27,11 +27,14 @@ struct arguments {
     struct gw_flag_hostport controller, admin;
     const char *bootstrap, *ca, *token, *gateway, *node, *address, *state, *bind, *access_log,
         *upstream_ca;
-    const char *log_level, *explain, *head, *idle, *connect, *first_byte, *stream, *request, *grace;
+    const char *log_level, *explain, *head, *idle, *connect, *first_byte, *stream, *request, *grace,
+        *drain_delay;
     struct gw_map port_map;
     uint64_t workers, llm_body_max;
     bool help, version;
 };
+
+#define DRAIN_DELAY "500ms"
 
 // GW_OK, or 2 on standard error in the caller.
 static enum gw_rc durations(const struct arguments *a, struct dp_settings *s, struct gw_err *err) {
@@ -46,6 +49,7 @@ static enum gw_rc durations(const struct arguments *a, struct dp_settings *s, st
         {"timeout-stream", a->stream, &s->stream_ms},
         {"timeout-request", a->request, &s->request_ms},
         {"grace", a->grace, &s->grace_ms},
+        {"drain-delay", a->drain_delay ? a->drain_delay : DRAIN_DELAY, &s->drain_delay_ms},
     };
     for (size_t i = 0; i < GW_ARRAY_LEN(table); i++) {
         uint64_t ms;
@@ -53,6 +57,12 @@ static enum gw_rc durations(const struct arguments *a, struct dp_settings *s, st
             return gw_err_wrap(err, "--%s", table[i].flag);
         *table[i].to = (int64_t)ms;
     }
+    if (s->drain_delay_ms <= s->grace_ms) return GW_OK;
+    if (a->drain_delay)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--drain-delay %s is longer than --grace %s, of which it is a part",
+                          a->drain_delay, a->grace);
+    s->drain_delay_ms = s->grace_ms;
     return GW_OK;
 }
 
@@ -172,6 +182,10 @@ static enum gw_rc parse(struct arguments *a, int argc, char **argv, struct gw_er
          &a->request, 0, 0, 0},
         {"grace", "DURATION", "for requests under way at SIGTERM (default 30s)", GW_FLAG_STRING,
          &a->grace, 0, 0, 0},
+        {"drain-delay", "DURATION",
+         "of --grace, how long new connections are still taken: until load balancers have noticed "
+         "(default " DRAIN_DELAY ")",
+         GW_FLAG_STRING, &a->drain_delay, 0, 0, 0},
         {"explain", "on|off", "answer x-tandem-explain: 1 with how it was routed (default off)",
          GW_FLAG_STRING, &a->explain, 0, 0, 0},
         {"log-level", "LEVEL", "debug, info, warn or error (default info)", GW_FLAG_STRING,

@@ -208,7 +208,8 @@ class Stack:
                              "--state", self.folder / "dp", "--bind", "127.0.0.1", "--port-map",
                              f"8080={self.port}", "--admin", f"127.0.0.1:{self.admin_port}",
                              "--access-log", self.access_log, "--workers", "2",
-                             *([] if "--grace" in self.dp_args else ["--grace", "5s"]),
+                             *([] if "--grace" in self.dp_args else
+                               ["--grace", "5s", "--drain-delay", "0s"]),
                              *self.dp_args, env=self.env)
         if ready:
             wait_for("data plane", lambda: self.alive(self.dp) and self.admin("/ready"))

@@ -11,10 +11,8 @@
 #define TICK_MS 1000
 // While no file descriptor is free, accepting pauses for this long instead of spinning.
 #define ACCEPT_PAUSE_MS 100
-// After SIGTERM new connections are still taken for this long: load balancers need a moment to
-// notice that readiness is gone.
-#define DRAIN_ACCEPT_MS 500
-// Of that time, the last part is for handshakes that have begun: a round trip and more.
+// Of the time in which a drain still takes connections, the last part is for handshakes that have
+// begun: a round trip and more.
 #define DRAIN_QUIET_MS 100
 // A connection that was just made has this long for its first request, which is on its way.
 #define DRAIN_FRESH_MS 500
@@ -129,7 +127,7 @@ static void on_drain(struct gw_timer *t) {
     struct dp_worker *w = GW_CONTAINER_OF(t, struct dp_worker, drain_timer);
     int64_t now_ms = gw_loop_now_ms(w->loop);
     struct dp_client *next;
-    int64_t close_ms = w->drain_until_ms - w->settings->grace_ms + DRAIN_ACCEPT_MS;
+    int64_t close_ms = w->drain_until_ms - w->settings->grace_ms + w->settings->drain_delay_ms;
     bool over = now_ms >= w->drain_until_ms;
     bool fresh_too = now_ms >= close_ms + DRAIN_FRESH_MS;
     for (struct dp_listen *l = w->listens; l && now_ms >= close_ms - DRAIN_QUIET_MS; l = l->next)

@@ -26,6 +26,7 @@ struct dp_settings {
     int64_t request_ms;          // the whole
     uint64_t llm_body_bytes_max; // 413
     int64_t grace_ms;            // of a drain
+    int64_t drain_delay_ms;      // of these, new connections are still taken
     bool explain;                // who asks is told which route, backend and endpoint was chosen
 };
 

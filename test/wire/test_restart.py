@@ -2,13 +2,14 @@
 """Programs that die, restart and drain while requests are under way, and many changes under load."""
 import signal
 import socket
+import subprocess
 import threading
 import time
 import urllib.error
 
 import pytest
 
-from harness import (GATEWAY, Reader, Stack, docs, free_ports, read_response, route, service,
+from harness import (BUILD, GATEWAY, SLOW, Reader, Stack, docs, free_ports, read_response, route, service,
                      wait_for)
 from traffic import Traffic
 
@@ -190,6 +191,30 @@ def test_sigterm_grace_is_bounded():
             t.dp.signal(signal.SIGTERM)
             assert t.dp.process.wait(10) == 0
             assert 0.5 < time.monotonic() - begin < 4
+
+
+def test_sigterm_takes_connections_for_the_drain_delay():
+    with Stack(BASE, dp_args=["--grace", "10s", "--drain-delay", f"{2 * SLOW}s"]) as t:
+        begin = time.monotonic()
+        t.dp.signal(signal.SIGTERM)
+        while time.monotonic() - begin < 1.2 * SLOW:
+            assert t.get("/steady").status == 200
+            time.sleep(0.1)
+        assert t.dp.process.wait(10) == 0
+        assert 1.9 * SLOW < time.monotonic() - begin < 5 * SLOW
+
+
+@pytest.mark.parametrize("args,complaint", [
+    (["--grace", "1s", "--drain-delay", "2s"],
+     "--drain-delay 2s is longer than --grace 1s, of which it is a part"),
+    (["--drain-delay", "2"], "--drain-delay: "),
+    (["--grace", "1d"], "--grace: "),
+])
+def test_times_of_a_drain_that_are_refused(args, complaint, tmp_path):
+    (tmp_path / "snapshot.json").write_text("{}")
+    done = subprocess.run([BUILD / "tandem-dataplane", "--state", tmp_path, *args],
+                          capture_output=True, text=True, timeout=10, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2 and complaint in done.stderr
 
 
 def test_sigterm_under_load_loses_nothing():
