@@ -39,7 +39,7 @@ KINDS = {
     "CustomResourceDefinition": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
 }
 CLUSTER_WIDE = {"Namespace", "GatewayClass", "CustomResourceDefinition"}
-GATEWAY_CRDS = KUBE_HOME / "crds" / "experimental.yaml"
+GATEWAY_CRDS = KUBE_HOME / "crds" / os.environ.get("GATEWAY_CRDS", "experimental.yaml")
 OWN_CRDS = ROOT / "crds"
 
 
