@@ -85,6 +85,7 @@ test)
     install_packages "${build_packages[@]}" "${test_packages[@]}"
     install_venv
     hack/kube/build.sh apiserver
+    hack/kube/build.sh h2spec
     stamp build
     stamp test
     ;;

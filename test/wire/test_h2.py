@@ -362,10 +362,6 @@ def h2spec(port, *args):
     return [l.strip() for l in p.stdout.split("Failures:")[1].splitlines() if "×" in l], p.stdout
 
 
-has_h2spec = pytest.mark.skipif(not (TOOLS / "h2spec").exists(), reason="hack/kube/build.sh h2spec makes it")
-
-
-@has_h2spec
 def test_h2spec(t):
     failed, out = h2spec(t.port)
     # On a port of both protocols this is an HTTP/1.1 request, and its answer a 400 of HTTP/1.1.
@@ -419,7 +415,6 @@ def test_hosts_of_other_listeners_are_misdirected(tls):
         assert c.answer(3).status == 200
 
 
-@has_h2spec
 def test_h2spec_over_tls(tls):
     failed, out = h2spec(tls[0].port2, "-t", "-k")
     assert failed == [], out
