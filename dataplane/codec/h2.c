@@ -6,8 +6,9 @@
 
 #include <stdlib.h>
 
-// Stream objects, those included that only drain: some more than may be open.
-#define STREAM_OBJECTS_MAX (2 * DP_H2_STREAMS_MAX)
+// What nghttp2 takes for our limit of streams: it would end the connection of a peer that exceeds
+// the one it knows of. Streams are counted here, and DP_H2_STREAMS_MAX is what the peer is told.
+#define STREAMS_UNCOUNTED 0x7fffffff
 // Of a head that we send: owners bound it, and this is more than any of theirs compresses to.
 #define HEADER_BLOCK_BYTES_MAX (256 * 1024)
 // Answers to PING and SETTINGS that wait for a peer that does not read; its budget ends before.
@@ -27,11 +28,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     h->head.bytes = 0;
     if (frame->hd.type != NGHTTP2_HEADERS || h->why.rc != GW_OK) return 0;
     if (is_server && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-        if (h->streams_n >= STREAM_OBJECTS_MAX) {
-            nghttp2_submit_rst_stream(session, 0, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
-            return 0;
-        }
+        bool is_surplus = h->open_n >= DP_H2_STREAMS_MAX;
         s = dp_h2_stream_new(h, frame->hd.stream_id);
+        s->is_surplus = is_surplus;
         s->arena = &s->mem;
         nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, s);
     }
@@ -86,7 +85,9 @@ static enum gw_rc end_head(struct dp_h2 *h, struct dp_h2_stream *s, bool ends_st
     } else {
         s->has_head = true;
     }
+    if (h->conf.role == DP_H2_SERVER) s->request = head;
     push_head(s, head);
+    if (s->is_surplus) dp_h2_refuse_stream(s);
     return GW_OK;
 }
 
@@ -186,6 +187,10 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *u
     struct dp_h2 *h = user;
     (void)session;
     bool is_message = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
+        h->why.rc == GW_OK) // of nghttp2's own accord
+        gw_err_set(&h->why, GW_ERR_INPUT, 0, "the peer broke the protocol: %s",
+                   nghttp2_http2_strerror(frame->goaway.error_code));
     if (!is_message && frame->hd.type != NGHTTP2_RST_STREAM) return 0;
     struct dp_h2_stream *s = stream_of(h, frame->hd.stream_id);
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
@@ -251,7 +256,7 @@ static int submit_settings(struct dp_h2 *h) {
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, DP_H2_WINDOW_BYTES},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, DP_H1_HEAD_BYTES_MAX},
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
-         h->conf.role == DP_H2_SERVER ? DP_H2_STREAMS_MAX : 0},
+         h->conf.role == DP_H2_SERVER ? STREAMS_UNCOUNTED : 0},
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0}, // last: a client's alone
     };
     size_t n = GW_ARRAY_LEN(settings) - (h->conf.role == DP_H2_SERVER ? 1 : 0);
@@ -301,6 +306,21 @@ static void submit_heads(struct dp_h2 *h) {
     }
 }
 
+// A server's first frame, with the limit that is meant. It is whole: nghttp2 cuts DATA alone.
+static void push_settings(struct dp_h2 *h, const uint8_t *p, size_t n) {
+    enum { HEAD = 9, ENTRY = 6, VALUE = 2 }; // RFC 9113 4.1, 6.5.1
+    uint8_t own[HEAD + ENTRY * 8];
+    GW_ASSERT(n >= HEAD && n <= sizeof(own) && p[3] == NGHTTP2_SETTINGS);
+    memcpy(own, p, n);
+    for (size_t at = HEAD; at + ENTRY <= n; at += ENTRY) {
+        if ((own[at] << 8 | own[at + 1]) != NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) continue;
+        for (int i = 0; i < 4; i++)
+            own[at + VALUE + i] = (uint8_t)(DP_H2_STREAMS_MAX >> (24 - 8 * i));
+    }
+    gw_buf_push_copy(h->out, own, n);
+    h->has_begun = true;
+}
+
 void dp_h2_pump(struct dp_h2 *h, struct gw_buf *out, size_t high) {
     submit_heads(h);
     h->out = out;
@@ -315,9 +335,16 @@ void dp_h2_pump(struct dp_h2 *h, struct gw_buf *out, size_t high) {
             }
         }
         if (n <= 0) break;
-        gw_buf_push_copy(out, p, (size_t)n);
+        if (h->conf.role == DP_H2_SERVER && !h->has_begun)
+            push_settings(h, p, (size_t)n);
+        else
+            gw_buf_push_copy(out, p, (size_t)n);
     }
     h->out = NULL;
+}
+
+const struct gw_err *dp_h2_why(const struct dp_h2 *h) {
+    return h->why.rc == GW_OK ? NULL : &h->why;
 }
 
 bool dp_h2_wants_pump(const struct dp_h2 *h) {

@@ -16,7 +16,8 @@
 #include "dataplane/dp_types.h"
 #include "shared/buf.h"
 
-// Streams of one connection at once, either role. More are answered REFUSED_STREAM.
+// Streams of one connection at once, either role. More are answered REFUSED_STREAM, and the others
+// go on (RFC 9113 5.1.2).
 #define DP_H2_STREAMS_MAX 128
 // Of a stream: over 40 ms a sender reaches 3 MB/s, and a stream that nobody takes from holds no
 // more than an HTTP/1.1 connection does in its queue and the kernel's.
@@ -67,8 +68,12 @@ enum gw_rc dp_h2_tick(struct dp_h2 *h, int64_t now_ms, struct gw_err *err) GW_MU
 struct dp_h2_stream *dp_h2_ready(struct dp_h2 *h);
 bool dp_h2_has_ready(const struct dp_h2 *h);
 void dp_h2_again(struct dp_h2_stream *s); // ready once more, behind those that are
-// For the end of a connection: some stream's owner, which is none any more. NULL: there is none.
-void *dp_h2_disown(struct dp_h2 *h);
+// For the end of a connection: each stream that is not released, once; also those that nobody has
+// heard of (their owner is NULL), which are the caller's to release as well. NULL: there are no
+// more.
+struct dp_h2_stream *dp_h2_next_lost(struct dp_h2 *h);
+// Why the connection ended by the peer's doing; NULL: it did not.
+const struct gw_err *dp_h2_why(const struct dp_h2 *h);
 // Appends frames to out until it holds at least `high` bytes or there are no more. Call it behind
 // feed, behind whatever was sent, and when the socket drained; then look for news again.
 void dp_h2_pump(struct dp_h2 *h, struct gw_buf *out, size_t high);
@@ -100,8 +105,12 @@ enum gw_rc dp_h2_next_event(struct dp_h2_stream *s, struct dp_ev *ret, struct gw
 // Why the stream is broken; NULL: it is not. GW_CANCELLED: reset by the peer. GW_ERR_INPUT with
 // code 400 (a server's) or GW_ERR_UPSTREAM: the peer's message is malformed or was cut; the stream
 // is reset already. Other codes (414, 417, 431, 501; a server's): nothing but an answer is due.
+// GW_ERR_LIMIT without a code (a server's): one more than DP_H2_STREAMS_MAX, and reset already.
 // retryable: the peer did not look at the request.
 const struct gw_err *dp_h2_error(const struct dp_h2_stream *s);
+// A server's: the request's head where it could be decoded, whatever became of the stream; until
+// release. NULL: it was malformed, or did not come to its end.
+struct dp_head *dp_h2_request(const struct dp_h2_stream *s);
 bool dp_h2_is_closed(const struct dp_h2_stream *s); // nothing can be sent or received any more
 
 // --- a stream: sending -------------------------------------------------------------------------

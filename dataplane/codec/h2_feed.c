@@ -11,6 +11,10 @@
 // what goes on for ever is more than any of them does. (CVE-2023-44487, CVE-2025-8671)
 #define LOST_STREAMS_BURST 256
 #define LOST_STREAMS_PER_S 20
+// Streams that are refused: a client that opens all it has before it knows the limit, or counts
+// badly, and tries again at once some times. Each costs a head and a line of the log.
+#define SURPLUS_STREAMS_BURST (8 * DP_H2_STREAMS_MAX)
+#define SURPLUS_STREAMS_PER_S DP_H2_STREAMS_MAX
 
 #define FRAME_HEAD_BYTES 9
 
@@ -18,6 +22,7 @@ void dp_h2_feed_init(struct dp_h2 *h) {
     h->preface_left = h->conf.role == DP_H2_SERVER ? DP_H2_PREFACE_BYTES : 0;
     dp_h2_bucket_init(&h->idle_frames, IDLE_FRAMES_BURST, IDLE_FRAMES_PER_S, h->now_ms);
     dp_h2_bucket_init(&h->lost_streams, LOST_STREAMS_BURST, LOST_STREAMS_PER_S, h->now_ms);
+    dp_h2_bucket_init(&h->surplus_streams, SURPLUS_STREAMS_BURST, SURPLUS_STREAMS_PER_S, h->now_ms);
 }
 
 void dp_h2_end_connection(struct dp_h2 *h, uint32_t code, const char *text) {
@@ -79,6 +84,16 @@ void dp_h2_lose_stream(struct dp_h2 *h, const char *text) {
     if (!dp_h2_bucket_take(&h->lost_streams, h->now_ms)) {
         dp_h2_end_connection(h, NGHTTP2_ENHANCE_YOUR_CALM, text);
     }
+}
+
+void dp_h2_refuse_stream(struct dp_h2_stream *s) {
+    struct dp_h2 *h = s->h;
+    struct gw_err err;
+    gw_err_set(&err, GW_ERR_LIMIT, 0, "%d streams are open: REFUSED_STREAM", DP_H2_STREAMS_MAX);
+    dp_h2_fail(s, NGHTTP2_REFUSED_STREAM, &err);
+    s->by_owner = true; // it does not count as lost
+    if (!dp_h2_bucket_take(&h->surplus_streams, h->now_ms))
+        dp_h2_end_connection(h, NGHTTP2_ENHANCE_YOUR_CALM, "too many streams beyond the limit");
 }
 
 static enum gw_rc give_why(struct dp_h2 *h, struct gw_err *err) {

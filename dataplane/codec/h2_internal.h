@@ -29,12 +29,15 @@ struct dp_h2_stream {
     struct dp_h2_stream *next, **pprev; // all of the connection
     struct dp_h2_stream *ready_next;
     bool is_ready, is_given, is_released, is_closed;
+    bool is_surplus;        // more than may be open at once: refused when its head is there
+    bool is_lost;           // dp_h2_next_lost gave it
     bool is_reset;          // RST_STREAM is submitted or out
     bool by_peer, by_owner; // who wanted it; else what the peer sent had us do it
 
     // receiving
     struct gw_arena *arena;
     struct dp_h2_head_node *heads, **heads_tail;
+    struct dp_head *request; // a server's, for the log
     struct gw_buf in;
     struct dp_fields *trailers;
     bool has_head, has_ended, gave_end, answers_head;
@@ -61,9 +64,10 @@ struct dp_h2 {
     nghttp2_session *session;
     int64_t now_ms, settings_ms;                                 // when ours were sent
     bool has_settings, has_settings_ack, is_peer_going, is_dead; // settings: the peer's
+    bool has_begun;                                              // our SETTINGS are pumped
     unsigned pongs;
     bool is_going; // GOAWAY of ours was submitted: new streams are nobody's
-    struct dp_h2_bucket idle_frames, lost_streams;
+    struct dp_h2_bucket idle_frames, lost_streams, surplus_streams;
     uint32_t last_id; // of the peer's streams
     struct dp_h2_past past;
     struct gw_err why; // rc GW_OK: fine
@@ -89,6 +93,8 @@ void dp_h2_feed_init(struct dp_h2 *h);
 void dp_h2_end_connection(struct dp_h2 *h, uint32_t code, const char *text);
 // One of the peer's streams came to nothing by its doing.
 void dp_h2_lose_stream(struct dp_h2 *h, const char *text);
+// One more than may be open at once, whose head is there.
+void dp_h2_refuse_stream(struct dp_h2_stream *s);
 
 // --- h2_stream.c -------------------------------------------------------------------------------
 struct dp_h2_stream *dp_h2_stream_new(struct dp_h2 *h, int32_t id);

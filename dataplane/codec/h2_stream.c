@@ -106,11 +106,11 @@ void dp_h2_again(struct dp_h2_stream *s) {
     dp_h2_mark_ready(s);
 }
 
-void *dp_h2_disown(struct dp_h2 *h) {
+struct dp_h2_stream *dp_h2_next_lost(struct dp_h2 *h) {
     for (struct dp_h2_stream *s = h->streams; s; s = s->next) {
-        void *owner = s->owner;
-        s->owner = NULL;
-        if (owner) return owner;
+        if (s->is_released || s->is_lost) continue;
+        s->is_lost = s->is_given = true;
+        return s;
     }
     return NULL;
 }
@@ -208,8 +208,7 @@ void dp_h2_on_close(struct dp_h2_stream *s, uint32_t code) {
     s->h->open_n--;
     drop_head(s);
     gw_buf_fini(&s->out);
-    // Opened and reset within one read: nobody has heard of it.
-    if (s->is_released || (!s->is_given && s->h->conf.role == DP_H2_SERVER && s->by_peer)) {
+    if (s->is_released) {
         dp_h2_stream_free(s);
         return;
     }
@@ -263,6 +262,9 @@ uint32_t dp_h2_stream_id(const struct dp_h2_stream *s) {
 }
 const struct gw_err *dp_h2_error(const struct dp_h2_stream *s) {
     return s->err.rc == GW_OK ? NULL : &s->err;
+}
+struct dp_head *dp_h2_request(const struct dp_h2_stream *s) {
+    return s->request;
 }
 bool dp_h2_is_closed(const struct dp_h2_stream *s) {
     return s->is_closed;

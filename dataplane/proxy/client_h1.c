@@ -87,20 +87,22 @@ static void half_close(struct dp_client_h1 *c) {
     process(c);
 }
 
+static void cancel(struct dp_client_h1 *c, const char *why) {
+    struct dp_req *r = c->req;
+    if (!r->err.text[0])
+        gw_err_set(&r->err, GW_CANCELLED, 0, "%s%s", why,
+                   r->head ? "" : " in the middle of a head");
+    if (!r->head) dp_req_identify(r);
+    dp_req_cancel(r);
+}
+
 // The client closed its side, or reset.
 static void left(struct dp_client_h1 *c) {
     c->saw_eof = true;
-    if (c->req && c->req->head) {
-        dp_req_cancel(c->req);
-        return;
-    }
-    if (c->req) { // in the middle of a head: nothing to answer, nobody to read it
-        dp_req_identify(c->req);
-        gw_err_set(&c->req->err, GW_CANCELLED, 0, "the client closed in the middle of a head");
-        dp_req_finish(c->req, false);
-        return;
-    }
-    destroy(c);
+    if (c->req)
+        cancel(c, "the client left");
+    else
+        destroy(c);
 }
 
 static void on_readable(struct dp_conn *conn) {
@@ -272,7 +274,7 @@ static void drain(struct dp_client *base, enum dp_drain how) {
     struct dp_client_h1 *c = (struct dp_client_h1 *)base;
     bool is_idle = !c->req && c->in.bytes == 0 && !c->lingering && dp_conn_is_flushed(&base->conn);
     if (how == DP_DRAIN_OVER && c->req)
-        dp_req_cancel(c->req);
+        cancel(c, DP_DRAIN_OVER_TEXT);
     else if (how == DP_DRAIN_OVER)
         destroy(c);
     else if (is_idle && (how == DP_DRAIN_FRESH || c->wait != DP_H1_WAIT_HEAD))

@@ -21,6 +21,17 @@ static int64_t now_ms(const struct dp_client_h2 *c) {
     return gw_loop_now_ms(c->base.worker->loop);
 }
 
+// The request of a stream that is new to us.
+static struct dp_req *new_req(struct dp_client_h2 *c, struct dp_h2_stream *s) {
+    struct dp_req *r = dp_req_new(&c->base, &dp_down_h2);
+    struct dp_down_h2_state *state = gw_arena_zalloc(&r->arena, sizeof(*state));
+    state->stream = s;
+    r->stream = state;
+    dp_h2_set_owner(s, r);
+    c->reqs_n++;
+    return r;
+}
+
 // --- the end -----------------------------------------------------------------------------------
 
 static void free_later(void *arg) {
@@ -55,18 +66,52 @@ static int64_t busy_ms(const struct dp_client_h2 *c) {
     return ms > 0 ? ms : BUSY_MS;
 }
 
-static void cancel_all(struct dp_client_h2 *c) {
-    for (struct dp_req *r; (r = dp_h2_disown(c->h));)
-        dp_req_cancel(r);
+// Of a stream that comes to nothing there is a line in the log, and no request.
+static void note(struct dp_req *r, struct dp_h2_stream *s, const struct gw_err *err) {
+    r->head = dp_h2_request(s);
+    r->err = *err;
+    dp_req_identify(r);
+    dp_req_finish(r, false);
+}
+
+// why: GW_CANCELLED.
+static void cancel_all(struct dp_client_h2 *c, const struct gw_err *why) {
+    for (struct dp_h2_stream *s; (s = dp_h2_next_lost(c->h));) {
+        struct dp_req *r = dp_h2_owner(s);
+        if (!r) {
+            note(new_req(c, s), s, why);
+        } else {
+            if (!r->err.text[0]) r->err = *why;
+            dp_req_cancel(r);
+        }
+    }
 }
 
 // The client closed its side or reset: nobody is there for any answer.
 static void lose(struct dp_client_h2 *c) {
+    struct gw_err why;
     if (c->is_lost) return;
     c->is_lost = true;
     dp_conn_set_reading(&c->base.conn, false);
-    cancel_all(c);
+    gw_err_set(&why, GW_CANCELLED, 0, "the client left");
+    cancel_all(c, &why);
     dp_client_h2_later(c);
+}
+
+static void count_refused(const char *reason) {
+    struct gw_str label = gw_str_of(reason);
+    gw_metric_add(gw_metric_series(&dp_metric_refused, &label), 1);
+}
+
+// Nothing goes on: a peer that broke the protocol, or a budget, is told, and its requests end.
+static void refuse(struct dp_client_h2 *c) {
+    const struct gw_err *broken = dp_h2_why(c->h);
+    struct gw_err why;
+    gw_err_set(&why, GW_CANCELLED, 0, "the connection ended: %s",
+               broken ? broken->text : "both sides said goodbye");
+    if (broken && !c->is_refused) count_refused("h2_connection");
+    c->is_refused = broken != NULL;
+    cancel_all(c, &why);
 }
 
 // All that there is to say was said: our side ends, and the peer is given time to read it.
@@ -90,27 +135,21 @@ static void drop_read(struct dp_client_h2 *c) {
 // --- requests ----------------------------------------------------------------------------------
 
 static void begin(struct dp_client_h2 *c, struct dp_h2_stream *s) {
-    struct dp_req *r = dp_req_new(&c->base, &dp_down_h2);
-    struct dp_down_h2_state *state = gw_arena_zalloc(&r->arena, sizeof(*state));
+    struct dp_req *r = new_req(c, s);
     struct dp_ev ev;
     struct gw_slab *owner;
     struct gw_err err;
-    state->stream = s;
-    r->stream = state;
-    dp_h2_set_owner(s, r);
-    c->reqs_n++;
     if (c->wait != DP_H2_WAIT_BUSY) wait_for(c, DP_H2_WAIT_BUSY, busy_ms(c));
     enum gw_rc rc = dp_h2_next_event(s, &ev, &owner, &err);
+    r->head = dp_h2_request(s);
     if (rc == GW_OK) {
-        r->head = ev.head;
         r->keep_alive = true;
         dp_req_arm(r, DP_DEADLINE_WHOLE, 0);
         dp_req_identify(r);
         dp_req_begin(r);
-    } else if (rc == GW_CANCELLED) {
-        dp_req_identify(r);
-        r->err = err;
-        dp_req_finish(r, false);
+    } else if (err.code == 0) { // reset by the peer, or refused: nobody is answered
+        if (rc != GW_CANCELLED) count_refused("h2_stream");
+        note(r, s, &err);
     } else { // of a malformed one the stream is reset already, and what is answered goes nowhere
         dp_answer_bad_head(r, &err);
     }
@@ -182,7 +221,7 @@ static void settle(struct dp_client_h2 *c) {
         return;
     }
     bool is_ended = dp_h2_is_over(c->h) || c->drain == DP_H2_DRAIN_TOLD;
-    if (dp_h2_is_over(c->h)) cancel_all(c);
+    if (dp_h2_is_over(c->h)) refuse(c);
     if (c->wait == DP_H2_WAIT_CLOSING) return;
     if (is_ended && c->reqs_n == 0 && dp_conn_is_flushed(conn) &&
         (dp_h2_is_over(c->h) || is_quiet(c))) {
@@ -224,13 +263,6 @@ void dp_client_h2_later(struct dp_client_h2 *c) {
 }
 
 // --- the socket --------------------------------------------------------------------------------
-
-// A peer that broke the protocol, or a budget: it is told, and its requests end.
-static void refuse(struct dp_client_h2 *c) {
-    struct gw_str labels[] = {GW_STR("h2_connection")};
-    gw_metric_add(gw_metric_series(&dp_metric_refused, labels), 1);
-    cancel_all(c);
-}
 
 static void on_readable(struct dp_conn *conn) {
     struct dp_client_h2 *c = (struct dp_client_h2 *)conn;
@@ -320,8 +352,10 @@ static void drain(struct dp_client *base, enum dp_drain how) {
         return;
     }
     if (how == DP_DRAIN_OVER) {
+        struct gw_err why;
+        gw_err_set(&why, GW_CANCELLED, 0, DP_DRAIN_OVER_TEXT);
         go_away(c);
-        cancel_all(c);
+        cancel_all(c, &why);
         (void)write_some(c);
         lose(c);
     } else if (c->drain == DP_H2_DRAIN_NONE) {

@@ -42,6 +42,7 @@ struct dp_client_h2 {
     bool is_running;       // run is on the stack
     bool is_due;           // run is deferred to the end of the turn
     bool is_lost, is_over; // the peer left; nothing registered any more
+    bool is_refused;       // ended for what the peer did, and counted
     uint64_t pumped, sent; // bytes; sent: when the timer fired last
     uint64_t lingered;
 };

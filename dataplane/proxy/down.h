@@ -15,6 +15,8 @@ enum dp_drain {
     DP_DRAIN_FRESH, // also what has been accepted and never asked
     DP_DRAIN_OVER,  // the grace period is over: cut
 };
+// What is said of a request that is cut then.
+#define DP_DRAIN_OVER_TEXT "the data plane ended"
 struct dp_client;
 struct dp_client_ops {
     void (*drain)(struct dp_client *c, enum dp_drain how); // c may be gone afterwards

@@ -147,7 +147,8 @@ class Plane:
         self.dp = Program(self.folder, "dataplane", "tandem-dataplane", "--state", state, "--bind",
                           "127.0.0.1", "--port-map", f"{port}={self.port}", "--admin",
                           f"127.0.0.1:{self.admin_port}", "--access-log", self.access_log,
-                          "--workers", "1", "--grace", "5s", "--drain-delay", "0s", *dp_args)
+                          "--workers", "1", "--drain-delay", "0s",
+                          *([] if "--grace" in dp_args else ["--grace", "5s"]), *dp_args)
         try:
             wait_for("data plane", lambda: Stack.alive(self.dp) and self.admin("/ready"))
             refused = json.loads(self.admin("/config"))["refused"]
