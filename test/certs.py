@@ -42,6 +42,12 @@ class Ca:
             "-set_serial", self.n, "-days", "30", "-extfile", ext, "-out", pem)
         return pem.read_text(), key.read_text()
 
+    @staticmethod
+    def end_of(cert):
+        """Until when a certificate is good, as RFC 3339 writes it."""
+        end = run("openssl", "x509", "-noout", "-enddate", "-dateopt", "iso_8601", input=cert.encode())
+        return end.stdout.decode().strip().removeprefix("notAfter=").replace(" ", "T")
+
     def context(self, *, alpn=(), resume=False):
         c = ssl.create_default_context(cafile=self.pem)
         if alpn:

@@ -102,7 +102,8 @@ static json_t *llm_ref(struct ctl_translator *t, struct tr_route *r, const struc
     struct tr_node *node = tr_node_get(t, TR_LLM, gw_str_of(key));
     const struct tr_llm *l = node ? GW_CONTAINER_OF(node, struct tr_llm, node) : NULL;
     if (!l || !l->exists)
-        return wrong(refs, ref, "BackendNotFound", "LLMBackend %s does not exist", key);
+        return wrong(refs, ref, "BackendNotFound",
+                     "LLMBackend %s does not exist, or its own status says why it is refused", key);
     tr_names_add(&refs->llms, key); // also a broken one: it shows in its status whom it fails
     if (l->reason) return wrong(refs, ref, l->reason, "LLMBackend %s: %s", key, l->message);
     return right("backend/llm/%s", key);

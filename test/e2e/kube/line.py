@@ -241,13 +241,14 @@ spec:
 """
 
 
-def service(backend, name="web", port=80, slice_port=None, addresses=None):
+def service(backend, name="web", port=80, slice_port=None, addresses=None, protocol=None):
     """A Service with one EndpointSlice, as the cluster's own controller would make it."""
+    speaks = f", appProtocol: {protocol}" if protocol else ""
     return f"""
 apiVersion: v1
 kind: Service
 metadata: {{name: {name}}}
-spec: {{ports: [{{name: http, port: {port}}}]}}
+spec: {{ports: [{{name: http, port: {port}{speaks}}}]}}
 ---
 {endpoint_slice(backend, name, slice_port, addresses)}
 """

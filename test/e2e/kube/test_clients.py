@@ -41,12 +41,6 @@ ROUTES = docs(route("web", "- backendRefs: [{name: web, port: 80}]"), route("cal
 """, parents="[{name: edge, sectionName: a}]"))
 
 
-def speaks(text, protocol):
-    """The Service of a text, with a port that names its protocol."""
-    return text.replace("{name: http, port: 80}",
-                        f"{{name: http, port: 80, appProtocol: {protocol}}}")
-
-
 class Served:
     """What all tests of the file share: servers, objects, one data plane."""
 
@@ -58,10 +52,10 @@ class Served:
             self.cluster.apply(docs(
                 gateway(listeners=LISTENERS), ROUTES, service(backend),
                 secret("a", *self.ca.leaf("a.test")), secret("b", *self.ca.leaf("*.b.test")),
-                speaks(service(backend, "calls", slice_port=self.calls.port), "kubernetes.io/h2c"),
-                speaks(service(backend, "nobody", slice_port=free_ports(1)[0]),
-                       "kubernetes.io/h2c"),
-                speaks(service(backend, "ws", slice_port=ws_port), "kubernetes.io/ws"),
+                service(backend, "calls", slice_port=self.calls.port, protocol="kubernetes.io/h2c"),
+                service(backend, "nobody", slice_port=free_ports(1)[0],
+                        protocol="kubernetes.io/h2c"),
+                service(backend, "ws", slice_port=ws_port, protocol="kubernetes.io/ws"),
                 service(backend, "ws-plain", slice_port=ws_port)))
             self.plane = Plane(controller, f"{self.cluster.ns}/edge", token=self.cluster.token(),
                                ports=(8080, 8443))
