@@ -25,7 +25,7 @@ struct gw_h2link_server_opts {
     // Made for ALPN "h2"; takes a reference of its own. NULL: the port is bound and nothing is
     // accepted before gw_h2link_server_use.
     struct gw_tls_ctx *tls;
-    size_t message_bytes_max;
+    size_t message_bytes_max; // of a peer's first messages: see gw_h2link_peer_set_max
     unsigned peers_max;
     // 0: 10 s, 10 s and GW_H2LINK_QUEUE_MAX. setup_ms: from accept to an authorized stream.
     unsigned ping_ms, setup_ms;
@@ -58,6 +58,8 @@ void gw_h2link_peer_close(struct gw_h2link_peer *p, const char *why); // on_clos
 void gw_h2link_peer_accept(struct gw_h2link_peer *p);
 // status 401, 403 or 503; the peer is told why (at most GW_H2LINK_WHY_MAX bytes of ASCII).
 void gw_h2link_peer_refuse(struct gw_h2link_peer *p, int status, const char *why);
+// Of messages that begin from now on.
+void gw_h2link_peer_set_max(struct gw_h2link_peer *p, size_t message_bytes_max);
 const char *gw_h2link_peer_address(const struct gw_h2link_peer *p); // "127.0.0.1:40404"
 void gw_h2link_peer_set_user(struct gw_h2link_peer *p, void *user);
 void *gw_h2link_peer_user(const struct gw_h2link_peer *p);

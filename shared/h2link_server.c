@@ -342,6 +342,10 @@ void gw_h2link_peer_close(struct gw_h2link_peer *p, const char *why) {
     gw_h2conn_drain(c, &err);
 }
 
+void gw_h2link_peer_set_max(struct gw_h2link_peer *p, size_t message_bytes_max) {
+    p->conn.in.bytes_max = message_bytes_max;
+}
+
 const char *gw_h2link_peer_address(const struct gw_h2link_peer *p) {
     return p->address;
 }

@@ -9,6 +9,8 @@
 
 // Lines about peers that are refused, each second; anybody can make them.
 #define REFUSED_LINES 5
+// Of a namespace, connected and without a hello yet, which is due at once.
+#define MUTE_MAX 64
 
 static void on_identity(void *arg, const struct ctl_identity_answer *a) {
     struct gw_h2link_peer *link = arg;
@@ -39,6 +41,17 @@ void ctl_gate_refused(void *arg, struct gw_h2link_peer *link, const struct gw_er
                 GW_KS("err", why->text));
 }
 
+// Any pod has a token, and only the hello tells whether there is something for it.
+enum gw_rc ctl_gate_enters(const struct ctl_peer *peer, struct gw_err *err) {
+    unsigned n = 0;
+    if (!peer->ns) return GW_OK;
+    for (const struct ctl_peer *p = peer->publish->peers; p; p = p->next)
+        n += p->state == CTL_PEER_NEW && strcmp(p->ns, peer->ns) == 0;
+    if (n <= MUTE_MAX) return GW_OK;
+    return gw_err_set(err, GW_ERR_LIMIT, 503, "%d of namespace '%s' have not said hello", MUTE_MAX,
+                      peer->ns);
+}
+
 enum gw_rc ctl_gate_names(const struct ctl_peer *peer, const char *gateway, struct gw_err *err) {
     if (!peer->ns) return GW_OK;
     struct gw_str name = gw_str_of(gateway), ns = gw_str_cut(&name, '/');
@@ -52,11 +65,11 @@ enum gw_rc ctl_gate_names(const struct ctl_peer *peer, const char *gateway, stru
     return GW_OK;
 }
 
-enum gw_rc ctl_gate_exists(const struct ctl_peer *peer, struct gw_err *err) {
+enum gw_rc ctl_gate_exists(const struct ctl_peer *peer, const char *gateway, struct gw_err *err) {
     const struct ctl_publish_opts *o = &peer->publish->opts;
-    if (!peer->ns || o->has_gateway(o->arg, peer->view->gateway)) return GW_OK;
+    if (!peer->ns || o->has_gateway(o->arg, gateway)) return GW_OK;
     return gw_err_set(err, GW_ERR_AUTH, 403,
                       "Gateway '%.100s' does not exist, or is not of a GatewayClass of this "
                       "controller",
-                      peer->view->gateway);
+                      gateway);
 }

@@ -52,8 +52,11 @@ enum ctl_peer_state {
     CTL_PEER_LIVE,
 };
 
+// Of a message before the peer's hello was taken: its texts, each byte of which may be an escape.
+#define CTL_PEER_HELLO_BYTES_MAX (16u << 10)
+
 struct ctl_refusal {
-    char *resource, *reason;
+    char *reason;
     char version[GW_IR_VERSION_CHARS + 1];
 };
 
@@ -68,7 +71,10 @@ struct ctl_peer {
     char *root;           // of what it holds, as its hello said
     uint64_t sent, acked; // serials of the view; sent > acked: a delta is under way
     char sent_root[GW_IR_VERSION_CHARS + 1];
-    GW_VEC(struct ctl_refusal) refusals;
+    struct gw_map refusals; // name of a resource -> struct ctl_refusal *
+    struct gw_timer wait;   // for the hello, or for what it has
+    unsigned unasked;       // answers that no delta asked for; falls by one a second
+    int64_t unasked_ms;
 };
 
 struct ctl_publish {
@@ -85,7 +91,7 @@ struct ctl_publish {
     struct gw_secret *token;
     struct ctl_identity *identity; // of a cluster; or token and tls
     struct ctl_pki *pki;
-    struct gw_log_limit refused_lines, changed_lines;
+    struct gw_log_limit refused_lines, refusal_lines, changed_lines;
 };
 
 // view.c
@@ -112,9 +118,11 @@ void ctl_publish_all_news(struct ctl_publish *p); // data planes came or went
 // gate.c
 void ctl_gate_authorize(void *arg, struct gw_h2link_peer *link, struct gw_str token);
 void ctl_gate_refused(void *arg, struct gw_h2link_peer *link, const struct gw_err *why);
+// GW_ERR_LIMIT: too many of its namespace came and said nothing.
+enum gw_rc ctl_gate_enters(const struct ctl_peer *peer, struct gw_err *err);
 // GW_ERR_AUTH: it may not follow the Gateway that it names; that Gateway is none of ours.
 enum gw_rc ctl_gate_names(const struct ctl_peer *peer, const char *gateway, struct gw_err *err);
-enum gw_rc ctl_gate_exists(const struct ctl_peer *peer, struct gw_err *err);
+enum gw_rc ctl_gate_exists(const struct ctl_peer *peer, const char *gateway, struct gw_err *err);
 
 // state.c: ca.crt, ca.key and token of the state folder, made where they are missing; and a server
 // certificate of that CA for names.

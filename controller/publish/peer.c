@@ -40,6 +40,9 @@ void ctl_publish_count_init(void) {
     nack_id = gw_metric_series(&answers, &nack);
 }
 
+// Lines about refusals, each second: one answer may name thousands.
+#define REFUSAL_LINES 20
+
 static bool send_message(struct ctl_peer *peer, json_t *message) { // takes message
     struct gw_err err;
     size_t n;
@@ -52,6 +55,41 @@ static bool send_message(struct ctl_peer *peer, json_t *message) { // takes mess
     else
         gw_h2link_peer_close(peer->link, err.text);
     return rc == GW_OK;
+}
+
+// --- states ------------------------------------------------------------------------------------
+
+// Where it is asked for something: what does not come is not waited for.
+#define WAIT_MS 30000
+// ACK or NACK: some ten thousand refusals.
+#define ANSWER_BYTES_MAX (8u << 20)
+
+static const struct {
+    size_t message_bytes_max;
+    int64_t wait_ms;
+    const char *late;
+} states[] = {
+    [CTL_PEER_NEW] = {CTL_PEER_HELLO_BYTES_MAX, WAIT_MS, "no hello came in time"},
+    [CTL_PEER_HELD] = {CTL_PEER_HELLO_BYTES_MAX, 0, NULL},
+    [CTL_PEER_COMPARING] = {GW_IR_MESSAGE_BYTES_MAX, WAIT_MS,
+                            "it was not said in time what is there"},
+    [CTL_PEER_LIVE] = {ANSWER_BYTES_MAX, 0, NULL},
+};
+
+// A peer is believed little: how much it may say goes by what it was asked.
+static void enter(struct ctl_peer *peer, enum ctl_peer_state state) {
+    struct gw_loop *loop = peer->publish->opts.loop;
+    peer->state = state;
+    gw_h2link_peer_set_max(peer->link, states[state].message_bytes_max);
+    if (states[state].wait_ms)
+        gw_timer_set(loop, &peer->wait, states[state].wait_ms);
+    else
+        gw_timer_cancel(loop, &peer->wait);
+}
+
+static void on_wait(struct gw_timer *t) {
+    struct ctl_peer *peer = GW_CONTAINER_OF(t, struct ctl_peer, wait);
+    gw_h2link_peer_close(peer->link, states[peer->state].late);
 }
 
 // --- deltas ------------------------------------------------------------------------------------
@@ -146,7 +184,7 @@ void ctl_peer_push(struct ctl_peer *peer) {
     struct ctl_view *v = peer->view;
     if (peer->state != CTL_PEER_LIVE || peer->sent > peer->acked || peer->sent == v->serial) return;
     if (peer->sent < v->log_begin) {
-        peer->state = CTL_PEER_COMPARING;
+        enter(peer, CTL_PEER_COMPARING);
         send_message(peer, gw_ir_resync());
         return;
     }
@@ -157,13 +195,13 @@ void ctl_peer_push(struct ctl_peer *peer) {
 
 void ctl_peer_greet(struct ctl_peer *peer) {
     struct gw_err err;
-    if (ctl_gate_exists(peer, &err) != GW_OK) {
+    if (ctl_gate_exists(peer, peer->view->gateway, &err) != GW_OK) {
         GW_WARN("publish", "data plane refused", GW_KS("node", peer->node),
                 GW_KS("peer", gw_h2link_peer_address(peer->link)), GW_KS("err", err.text));
         gw_h2link_peer_close(peer->link, err.text);
         return;
     }
-    peer->state = CTL_PEER_LIVE;
+    enter(peer, CTL_PEER_LIVE);
     if (strcmp(peer->root, peer->view->root) == 0) {
         peer->sent = peer->acked = peer->view->serial;
         snprintf(peer->sent_root, sizeof(peer->sent_root), "%s", peer->view->root);
@@ -171,7 +209,7 @@ void ctl_peer_greet(struct ctl_peer *peer) {
     } else if (!*peer->root) {
         push_difference(peer, NULL);
     } else {
-        peer->state = CTL_PEER_COMPARING;
+        enter(peer, CTL_PEER_COMPARING);
         send_message(peer, gw_ir_resync());
     }
 }
@@ -182,11 +220,13 @@ static enum gw_rc on_hello(struct ctl_peer *peer, const json_t *body, struct gw_
     const char *gateway = json_string_value(json_object_get(body, "gateway"));
     const char *address = json_string_value(json_object_get(body, "address"));
     GW_TRY(ctl_gate_names(peer, gateway ? gateway : "", err));
+    // Before anything is made for it: a view costs a walk over all resources.
+    if (peer->publish->has_snapshot) GW_TRY(ctl_gate_exists(peer, gateway, err));
     peer->node = gw_strdup(json_string_value(json_object_get(body, "node")));
     peer->address = gw_strdup(address ? address : "");
     peer->view = ctl_view_of(peer->publish, gateway ? gateway : "");
     peer->root = gw_strdup(root ? root : "");
-    peer->state = CTL_PEER_HELD;
+    enter(peer, CTL_PEER_HELD);
     ctl_publish_all_news(peer->publish);
     gw_metric_add(connected_id, 1);
     GW_INFO("publish", "data plane connected", GW_KS("node", peer->node),
@@ -199,39 +239,59 @@ static enum gw_rc on_hello(struct ctl_peer *peer, const json_t *body, struct gw_
 static enum gw_rc on_have(struct ctl_peer *peer, const json_t *body, struct gw_err *err) {
     if (peer->state != CTL_PEER_COMPARING)
         return gw_err_set(err, GW_ERR_INPUT, 0, "nobody asked what it has");
-    peer->state = CTL_PEER_LIVE;
+    enter(peer, CTL_PEER_LIVE);
     peer->acked = peer->sent;
     push_difference(peer, body);
     return GW_OK;
 }
 
-static void forget_refusal(struct ctl_peer *peer, size_t i) {
-    ctl_publish_add_news(peer->publish, gw_str_of(peer->refusals.ptr[i].resource));
-    free(peer->refusals.ptr[i].resource);
-    free(peer->refusals.ptr[i].reason);
-    GW_VEC_REMOVE(&peer->refusals, i);
+static void free_refusal(void *value) {
+    struct ctl_refusal *f = value;
+    if (!f) return;
+    free(f->reason);
+    free(f);
 }
 
 // Each answer names all that stand refused, so the last one's are forgotten.
 static void forget_refusals(struct ctl_peer *peer) {
-    while (peer->refusals.len)
-        forget_refusal(peer, peer->refusals.len - 1);
+    size_t it = 0;
+    struct gw_str name;
+    void *value;
+    while (gw_map_next(&peer->refusals, &it, &name, &value))
+        ctl_publish_add_news(peer->publish, name);
+    gw_map_fini(&peer->refusals, free_refusal);
 }
 
 static void note_refusals(struct ctl_peer *peer, const json_t *errors) {
+    struct ctl_publish *p = peer->publish;
     for (size_t i = 0; i < json_array_size(errors); i++) {
         const json_t *item = json_array_get(errors, i);
         struct gw_str name = gw_json_str(item, "resource"), reason = gw_json_str(item, "reason");
         const struct ctl_view_entry *e = gw_map_get(&peer->view->entries, name);
         // Another form is on its way already: what is said of the old one is of no interest.
         if (!e || e->serial > peer->acked) continue;
-        struct ctl_refusal f = {.resource = gw_strdup(name.ptr), .reason = gw_strdup(reason.ptr)};
-        snprintf(f.version, sizeof(f.version), "%s", e->resource->version);
-        GW_VEC_PUSH(&peer->refusals, f);
+        struct ctl_refusal *f = gw_alloc(sizeof(*f));
+        f->reason = gw_strdup(reason.ptr);
+        snprintf(f->version, sizeof(f->version), "%s", e->resource->version);
+        free_refusal(gw_map_put(&peer->refusals, name, f));
         ctl_publish_add_news(peer->publish, name);
-        GW_WARN("publish", "a data plane refused a resource", GW_KS("node", peer->node),
-                GW_KSTR("resource", name), GW_KSTR("err", reason));
+        if (gw_log_allow(&p->refusal_lines, gw_loop_now_ms(p->opts.loop), REFUSAL_LINES))
+            GW_WARN("publish", "a data plane refused a resource", GW_KS("node", peer->node),
+                    GW_KSTR("resource", name), GW_KSTR("err", reason));
     }
+}
+
+// Each answer costs a look at all resources.
+#define UNASKED_MAX 64
+
+static bool may_say_more(struct ctl_peer *peer) {
+    int64_t now_ms = gw_loop_now_ms(peer->publish->opts.loop);
+    int64_t seconds = (now_ms - peer->unasked_ms) / 1000;
+    if (seconds > 0) {
+        peer->unasked = seconds < peer->unasked ? peer->unasked - (unsigned)seconds : 0;
+        peer->unasked_ms = now_ms;
+    }
+    return peer->unasked++ < UNASKED_MAX;
 }
 
 static enum gw_rc on_answer(struct ctl_peer *peer, const struct gw_ir_message *m,
@@ -239,10 +299,15 @@ static enum gw_rc on_answer(struct ctl_peer *peer, const struct gw_ir_message *m
     if (peer->state == CTL_PEER_NEW) return gw_err_set(err, GW_ERR_INPUT, 0, "no hello came");
     if (peer->state == CTL_PEER_HELD)
         return gw_err_set(err, GW_ERR_INPUT, 0, "an answer to nothing");
+    bool is_newest = gw_str_eq(gw_json_str_of(m->body), gw_str_of(peer->sent_root));
+    bool is_asked = is_newest && peer->sent != peer->acked;
+    if (!is_asked && !may_say_more(peer))
+        return gw_err_set(err, GW_ERR_LIMIT, 0, "too many answers to nothing");
     // Of an older delta: what counts is the newest. A second answer to that one is news, too, such
     // as a port that became free.
-    if (!gw_str_eq(gw_json_str_of(m->body), gw_str_of(peer->sent_root))) return GW_OK;
+    if (!is_newest) return GW_OK;
     gw_metric_add(m->type == GW_IR_ACK ? ack_id : nack_id, 1);
+    if (!is_asked && m->type == GW_IR_ACK && peer->refusals.len == 0) return GW_OK;
     peer->acked = peer->sent;
     forget_refusals(peer);
     if (m->type == GW_IR_NACK) note_refusals(peer, json_object_get(m->root, "errors"));
@@ -251,12 +316,38 @@ static enum gw_rc on_answer(struct ctl_peer *peer, const struct gw_ir_message *m
     return GW_OK;
 }
 
+// Of a message: what one of all resources has. A tree takes about a hundred bytes for each, so that
+// "[],[],[]" would become thirty times what it is.
+#define VALUES_MAX (4 * GW_IR_RESOURCES_MAX)
+
+// Whatever the text is, its tree has no more values than this and one.
+static size_t count_values(struct gw_str text) {
+    bool in_string = false;
+    size_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char ch = text.ptr[i];
+        if (ch == '"')
+            in_string = !in_string;
+        else if (in_string)
+            i += ch == '\\';
+        else
+            n += ch == ',' || ch == '[' || ch == '{';
+    }
+    return n;
+}
+
+static enum gw_rc read_message(struct gw_str bytes, struct gw_ir_message *ret, struct gw_err *err) {
+    if (count_values(bytes) > VALUES_MAX)
+        return gw_err_set(err, GW_ERR_LIMIT, 413, "message: over %d values", VALUES_MAX);
+    return gw_ir_message_parse(bytes, ret, err);
+}
+
 void ctl_peer_message(void *arg, struct gw_h2link_peer *link, struct gw_str bytes) {
     struct ctl_publish *p = arg;
     struct ctl_peer *peer = gw_h2link_peer_user(link);
     struct gw_ir_message m;
     struct gw_err err;
-    enum gw_rc rc = gw_ir_message_parse(bytes, &m, &err);
+    enum gw_rc rc = read_message(bytes, &m, &err);
     if (rc == GW_OK) {
         switch (m.type) {
         case GW_IR_HELLO:
@@ -292,11 +383,15 @@ void ctl_peer_open(void *arg, struct gw_h2link_peer *link) {
     peer->next = p->peers;
     p->peers = peer;
     gw_h2link_peer_set_user(link, peer);
+    gw_timer_init(&peer->wait, on_wait);
+    enter(peer, CTL_PEER_NEW);
+    struct gw_err err;
+    if (ctl_gate_enters(peer, &err) != GW_OK) gw_h2link_peer_close(link, err.text);
 }
 
 void ctl_peer_free(struct ctl_peer *peer) {
+    gw_timer_cancel(peer->publish->opts.loop, &peer->wait);
     forget_refusals(peer);
-    GW_VEC_FINI(&peer->refusals);
     free(peer->ns);
     free(peer->node);
     free(peer->address);
@@ -312,13 +407,14 @@ void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err 
         *at = peer->next;
         break;
     }
-    if (peer->state != CTL_PEER_NEW) {
+    struct ctl_view *view = peer->view;
+    if (view) {
         gw_metric_add(connected_id, -1);
         GW_INFO("publish", "data plane left", GW_KS("node", peer->node), GW_KS("why", why->text));
     }
-    struct ctl_view *view = peer->view;
     ctl_peer_free(peer);
-    if (view) ctl_view_leave(p, view);
+    if (!view) return; // nobody has heard of it
+    ctl_view_leave(p, view);
     ctl_publish_all_news(p);
     ctl_publish_note_programmed(p);
     p->opts.on_change(p->opts.arg);

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #define PEERS_MAX 4096
-#define MESSAGE_BYTES_MAX GW_IR_MESSAGE_BYTES_MAX
 #define NAMES_MAX 64 // of the server's certificate
 
 static void on_tls(void *arg, struct gw_tls_ctx *tls) {
@@ -21,7 +20,7 @@ static enum gw_rc listen_on(struct ctl_publish *p, struct gw_err *err) {
         .host = p->opts.host,
         .port = p->opts.port,
         .tls = p->tls,
-        .message_bytes_max = MESSAGE_BYTES_MAX,
+        .message_bytes_max = CTL_PEER_HELLO_BYTES_MAX,
         .peers_max = PEERS_MAX,
         .authorize = ctl_gate_authorize,
         .on_refused = ctl_gate_refused,
@@ -190,11 +189,10 @@ static bool acked_by_all(const struct ctl_publish *p, const struct ctl_view *v, 
 }
 
 static const char *refusal_of(const struct ctl_publish *p, const struct ctl_pub_resource *r) {
-    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next)
-        for (size_t i = 0; i < peer->refusals.len; i++)
-            if (strcmp(peer->refusals.ptr[i].resource, r->name) == 0 &&
-                strcmp(peer->refusals.ptr[i].version, r->version) == 0)
-                return peer->refusals.ptr[i].reason;
+    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
+        const struct ctl_refusal *f = gw_map_get(&peer->refusals, gw_str_of(r->name));
+        if (f && strcmp(f->version, r->version) == 0) return f->reason;
+    }
     return NULL;
 }
 
@@ -266,9 +264,7 @@ void ctl_publish_counts(const struct ctl_publish *p, const char *gateway, unsign
 static bool has_acked(const struct ctl_peer *peer, const char *name) {
     const struct ctl_view_entry *e = gw_map_get(&peer->view->entries, gw_str_of(name));
     if (peer->state != CTL_PEER_LIVE || !e || e->serial > peer->acked) return false;
-    for (size_t i = 0; i < peer->refusals.len; i++)
-        if (strcmp(peer->refusals.ptr[i].resource, name) == 0) return false;
-    return true;
+    return !gw_map_get(&peer->refusals, gw_str_of(name));
 }
 
 void ctl_publish_counts_of(const struct ctl_publish *p, const char *gateway, char *const *names,
@@ -316,9 +312,12 @@ static json_t *dump_resource(const struct ctl_pub_resource *r) {
 
 static json_t *dump_peer(const struct ctl_peer *peer) {
     json_t *refused = json_object();
-    for (size_t i = 0; i < peer->refusals.len; i++)
-        json_object_set_new(refused, peer->refusals.ptr[i].resource,
-                            json_string(peer->refusals.ptr[i].reason));
+    size_t it = 0;
+    struct gw_str name;
+    void *value;
+    while (gw_map_next(&peer->refusals, &it, &name, &value))
+        json_object_set_new(refused, name.ptr,
+                            json_string(((const struct ctl_refusal *)value)->reason));
     return json_pack("{sssssssssbso}", "node", peer->node, "gateway", peer->view->gateway,
                      "address", peer->address, "peer", gw_h2link_peer_address(peer->link),
                      "current", peer->acked == peer->view->serial, "refused", refused);

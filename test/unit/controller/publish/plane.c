@@ -143,9 +143,9 @@ static void on_message(void *arg, struct gw_str bytes) {
 }
 
 static void on_close(void *arg, const struct gw_err *why) {
-    (void)why;
     struct plane *p = arg;
     p->closed++;
+    snprintf(p->why, sizeof(p->why), "%s", why ? why->text : "");
 }
 
 static struct gw_tls_ctx *trust(const struct stage *s) {

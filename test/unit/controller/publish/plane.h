@@ -27,6 +27,7 @@ struct plane {
     int opened, closed, resyncs, deltas, completes;
     char version[GW_IR_VERSION_CHARS + 1]; // of the last delta
     json_t *set, *removed;                 // of all deltas: name -> body, name -> true
+    char why[512];                         // of the last close
 };
 // Fields that a test sets before: gateway, root, address, have, silent. token NULL: the right one.
 void plane_start(struct plane *p, struct stage *s, const char *token);
