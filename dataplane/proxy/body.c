@@ -59,7 +59,7 @@ static void flush_upstream(struct dp_req *r) {
 
 static void body_ended(struct dp_req *r, const struct dp_fields *trailers) {
     r->body_done = true;
-    dp_mirror_end(r);
+    dp_mirror_end(r, trailers);
     if (r->body_mode == DP_BODY_FORWARD) r->up->push_end(r, trailers);
 }
 

@@ -14,9 +14,10 @@ struct dp_mirror {
     struct dp_mirror *next_of_source;
     struct dp_mirror *next, **pprev; // of the worker
     struct gw_buf body;              // teed, not taken yet
+    struct dp_fields trailers;       // behind it; in req's arena
     const char *given_up;            // an outcome
     bool is_complete;                // all of the body was teed
-    bool has_begun, is_reading, is_due;
+    bool has_begun, is_reading, is_due, gave_trailers;
 };
 
 static void count(const char *outcome) {
@@ -64,12 +65,17 @@ static enum gw_rc next(struct dp_req *r, struct dp_ev *ev, struct gw_slab **ret_
     struct dp_mirror *m = mirror_of(r);
     const struct gw_buf_node *n = m->body.head;
     *ret_owner = NULL;
-    *ev = (struct dp_ev){.type = DP_EV_END};
-    if (!n) return m->is_complete ? GW_OK : GW_AGAIN;
-    ev->type = DP_EV_DATA;
-    ev->data = (struct gw_str){n->slice.ptr, n->slice.len};
-    *ret_owner = gw_slab_ref(n->slice.slab);
-    gw_buf_consume(&m->body, n->slice.len);
+    if (n) {
+        *ev = (struct dp_ev){.type = DP_EV_DATA, .data = {n->slice.ptr, n->slice.len}};
+        *ret_owner = gw_slab_ref(n->slice.slab);
+        gw_buf_consume(&m->body, n->slice.len);
+        return GW_OK;
+    }
+    if (!m->is_complete) return GW_AGAIN;
+    bool has_trailers = m->trailers.len && !m->gave_trailers;
+    *ev = (struct dp_ev){.type = has_trailers ? DP_EV_TRAILERS : DP_EV_END,
+                         .trailers = has_trailers ? &m->trailers : NULL};
+    m->gave_trailers = true;
     return GW_OK;
 }
 
@@ -156,12 +162,28 @@ static struct gw_str dup(struct gw_arena *a, struct gw_str s, bool *ret_fits) {
     return copy;
 }
 
-// Nothing of the original's memory: it may be gone first. NULL: no room.
+// The copies below have nothing of the original's memory: it may be gone first.
+static struct dp_fields copy_fields(const struct dp_fields *from, struct gw_arena *a,
+                                    bool *ret_fits) {
+    unsigned cap = from->len + 1;
+    struct dp_field *to = gw_arena_alloc(a, cap * sizeof(*to));
+    if (!to) {
+        *ret_fits = false;
+        return (struct dp_fields){0};
+    }
+    for (unsigned i = 0; i < from->len; i++) {
+        to[i] = from->ptr[i];
+        to[i].name = dup(a, to[i].name, ret_fits);
+        to[i].value = dup(a, to[i].value, ret_fits);
+    }
+    return (struct dp_fields){to, from->len, cap};
+}
+
+// NULL: no room.
 static struct dp_head *copy_head(const struct dp_head *from, struct gw_arena *a) {
     bool fits = true;
     struct dp_head *h = gw_arena_alloc(a, sizeof(*h));
-    struct dp_field *fields = gw_arena_alloc(a, (from->fields.len + 1) * sizeof(*fields));
-    if (!h || !fields) return NULL;
+    if (!h) return NULL;
     *h = *from;
     h->method_text = dup(a, from->method_text, &fits);
     h->target = dup(a, from->target, &fits);
@@ -169,12 +191,7 @@ static struct dp_head *copy_head(const struct dp_head *from, struct gw_arena *a)
     h->query = dup(a, from->query, &fits);
     h->authority = dup(a, from->authority, &fits);
     h->host = dup(a, from->host, &fits);
-    for (unsigned i = 0; i < from->fields.len; i++) {
-        fields[i] = from->fields.ptr[i];
-        fields[i].name = dup(a, fields[i].name, &fits);
-        fields[i].value = dup(a, fields[i].value, &fits);
-    }
-    h->fields = (struct dp_fields){fields, from->fields.len, from->fields.len + 1};
+    h->fields = copy_fields(&from->fields, a, &fits);
     h->expect_continue = false; // the original's client has been told, or will be
     return fits ? h : NULL;
 }
@@ -254,9 +271,12 @@ void dp_mirror_data(struct dp_req *r, struct gw_slab *owner, struct gw_str data)
     }
 }
 
-void dp_mirror_end(struct dp_req *r) {
+void dp_mirror_end(struct dp_req *r, const struct dp_fields *trailers) {
     for (struct dp_mirror *m = r->mirrors; m; m = m->next_of_source) {
+        bool fits = true;
+        if (trailers && !m->is_complete) m->trailers = copy_fields(trailers, &m->req->arena, &fits);
         m->is_complete = true;
+        if (!fits) give_up(m, "limit");
         make_due(m);
     }
 }

@@ -24,7 +24,8 @@ struct dp_worker;
 void dp_mirror_begin(struct dp_req *r, const struct dp_filters *f);
 // The three below find no copies where there are none. A part of the body; owner holds it.
 void dp_mirror_data(struct dp_req *r, struct gw_slab *owner, struct gw_str data);
-void dp_mirror_end(struct dp_req *r);   // the body is complete
+// The body is complete; trailers NULL: it has none.
+void dp_mirror_end(struct dp_req *r, const struct dp_fields *trailers);
 void dp_mirror_leave(struct dp_req *r); // the request is over
 // The worker stops.
 void dp_mirror_cancel_all(struct dp_worker *w);

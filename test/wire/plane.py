@@ -37,12 +37,15 @@ class Upstream:
                 pass
 
             def read_body(self):
+                self.trailers = {}
                 if self.headers.get("transfer-encoding") == "chunked":
                     out = b""
                     while size := int(self.rfile.readline().split(b";")[0], 16):
                         out += self.rfile.read(size)
                         self.rfile.readline()
-                    self.rfile.readline()
+                    while line := self.rfile.readline().strip():
+                        k, v = line.decode().split(":", 1)
+                        self.trailers[k.lower()] = v.strip()
                     return out
                 return self.rfile.read(int(self.headers.get("content-length", 0)))
 
@@ -53,7 +56,8 @@ class Upstream:
                     fields.setdefault(k.lower(), []).append(v)
                 with owner.lock:
                     owner.requests.append({"method": self.command, "path": self.path,
-                                           "headers": fields, "body": body})
+                                           "headers": fields, "body": body,
+                                           "trailers": self.trailers})
                 time.sleep(owner.delay)
                 owner.reply(self)
 

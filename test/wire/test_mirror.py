@@ -6,6 +6,7 @@ import time
 
 import pytest
 from h2_upstream import H2Upstream
+from h2raw import H2
 from harness import SLOW, free_ports, read_all, wait_for
 from plane import Plane, Upstream, backend, rule, to
 
@@ -107,6 +108,38 @@ def test_backends_that_speak_http2(h2c):
             over_h2 = sorted(s.body for s in h2.wait(2 * len(h2c)))
             assert over_h2 == sorted([body, b""] * len(h2c))
             assert sorted(r["body"] for r in h1.requests) == sorted([body, b""] * (2 - len(h2c)))
+
+
+SUMS = {"x-sum": "abc", "x-more": "1"}
+
+
+@pytest.mark.parametrize("h2c", [[], ["copy"], ["web"], ["copy", "web"]])
+@pytest.mark.parametrize("body", [b"hello", b"0123456789" * 5000, b""], ids=["short", "long", "none"])
+def test_trailers_are_copied(h2c, body):
+    def answer(s):
+        assert s.ended.wait(10 * SLOW)
+        s.answer(200, body=b"hello")
+
+    with H2Upstream() as h2, Upstream() as h1:
+        h2.on_request = answer
+        ports = {name: (h2 if name in h2c else h1).port for name in ("copy", "web")}
+        with Mixed([rule(backends=[to()], filters=[mirror()])], ports, h2c=h2c) as p:
+            chunk = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
+            raw = p.raw(b"PUT /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+                        b"Connection: close\r\n\r\n" + chunk + b"0\r\nX-Sum: abc\r\nX-More: 1\r\n\r\n")
+            assert raw.startswith(b"HTTP/1.1 200 ")
+            with H2(p.connect()) as c:
+                c.request(1, "POST", "/", end=False)
+                if body:
+                    c.data(1, body)
+                c.trailers(1, ("x-sum", "abc"), ("x-more", "1"))
+                assert c.answer(1).status == 200
+            wait_for("the copies' ends", lambda: sum(outcomes(p).values()) == 2)
+            assert outcomes(p) == {"answered": 2}
+            for got in h2.wait(2 * len(h2c)) if h2c else []:
+                assert (got.body, dict(got.trailers)) == (body, SUMS)
+            for got in h1.wait(2 * (2 - len(h2c))) if len(h2c) < 2 else []:
+                assert (got["body"], got["trailers"]) == (body, SUMS)
 
 
 def test_methods_without_a_body():
