@@ -117,6 +117,18 @@ static enum gw_rc check_int(struct check *c, const json_t *v, const struct gw_fi
     return GW_OK;
 }
 
+// In the largest unit that leaves no rest: "24h", "500ms".
+static void duration_text(int64_t ms, char *dst, size_t cap) {
+    const struct {
+        int64_t ms;
+        const char *unit;
+    } units[] = {{3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
+    size_t i = 0;
+    while (ms % units[i].ms)
+        i++;
+    snprintf(dst, cap, "%lld%s", (long long)(ms / units[i].ms), units[i].unit);
+}
+
 static enum gw_rc check_duration(struct check *c, const json_t *v, const struct gw_field *f,
                                  const char *path) {
     uint64_t ms;
@@ -124,10 +136,12 @@ static enum gw_rc check_duration(struct check *c, const json_t *v, const struct 
     if (!json_is_string(v)) return wrong_type(c, v, path, "a duration such as 30s");
     if (gw_duration_ms(gw_json_str_of(v), &ms, &err) != GW_OK)
         return problem(c, path, "%s: %s", path, err.text);
-    if ((f->min || f->max) && ((int64_t)ms < f->min || (f->max && (int64_t)ms > f->max)))
-        return problem(c, path, "%s: %s is not in %lldms..%lldms", path, json_string_value(v),
-                       (long long)f->min, (long long)f->max);
-    return GW_OK;
+    bool is_short = (int64_t)ms < f->min, is_long = f->max && (int64_t)ms > f->max;
+    if (!is_short && !is_long) return GW_OK;
+    char bound[32];
+    duration_text(is_short ? f->min : f->max, bound, sizeof(bound));
+    return problem(c, path, "%s: '%s' must be at %s %s", path, json_string_value(v),
+                   is_short ? "least" : "most", bound);
 }
 
 // "name" or "name,port" of an element as one text.

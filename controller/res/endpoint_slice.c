@@ -43,15 +43,55 @@ static const struct gw_field fields[] = {
     CTL_F_END,
 };
 
-static bool is_address(struct gw_str type, struct gw_str text) {
+// Where no endpoint can be, as API servers have it; NULL: nothing is wrong with the address.
+static const char *range_v4(const unsigned char *a) {
+    static const unsigned char any[4];
+    if (memcmp(a, any, 4) == 0) return "is the unspecified address";
+    if (a[0] == 169 && a[1] == 254) return "is link-local (169.254.0.0/16)";
+    if (a[0] == 224 && a[1] == 0 && a[2] == 0) return "is a multicast address";
+    return NULL;
+}
+
+static const char *range_v6(const unsigned char *a) {
+    static const unsigned char any[16];
+    if (memcmp(a, any, 16) == 0) return "is the unspecified address";
+    if (a[0] == 0xfe && (a[1] & 0xc0) == 0x80) return "is link-local (fe80::/10)";
+    if (a[0] == 0xff && (a[1] & 0x0f) == 0x02) return "is a multicast address";
+    return NULL;
+}
+
+static enum gw_rc check_address(struct gw_str type, struct gw_str text, const char *path,
+                                struct gw_schema_problem *ret) {
     char copy[254];
     unsigned char parsed[16];
-    if (text.len >= sizeof(copy) || memchr(text.ptr, 0, text.len)) return false;
-    memcpy(copy, text.ptr, text.len);
-    copy[text.len] = 0;
-    if (gw_str_eq(type, GW_STR("IPv4"))) return inet_pton(AF_INET, copy, parsed) == 1;
-    if (gw_str_eq(type, GW_STR("IPv6"))) return inet_pton(AF_INET6, copy, parsed) == 1;
-    return ctl_res_matches(text, CTL_P_SUBDOMAIN);
+    bool is_v4 = gw_str_eq(type, GW_STR("IPv4")), is_v6 = gw_str_eq(type, GW_STR("IPv6"));
+    bool ok = text.len < sizeof(copy) && !memchr(text.ptr, 0, text.len);
+    if (ok) {
+        memcpy(copy, text.ptr, text.len);
+        copy[text.len] = 0;
+        ok = is_v4   ? inet_pton(AF_INET, copy, parsed) == 1
+             : is_v6 ? inet_pton(AF_INET6, copy, parsed) == 1
+                     : ctl_res_matches(text, CTL_P_SUBDOMAIN);
+    }
+    if (!ok)
+        return ctl_res_refuse(ret, path, "'" GW_STR_FMT "' is not an address of type " GW_STR_FMT,
+                              GW_STR_ARG(text), GW_STR_ARG(type));
+    const char *why = is_v4 ? range_v4(parsed) : is_v6 ? range_v6(parsed) : NULL;
+    return why ? ctl_res_refuse(ret, path, "'%s' %s: no endpoint can be there", copy, why) : GW_OK;
+}
+
+static enum gw_rc check_ports(const json_t *ports, struct gw_schema_problem *ret) {
+    char path[64];
+    for (size_t i = 0; i < json_array_size(ports); i++) {
+        for (size_t k = 0; k < i; k++) {
+            struct gw_str name = gw_json_str(json_array_get(ports, i), "name");
+            if (!gw_str_eq(name, gw_json_str(json_array_get(ports, k), "name"))) continue;
+            snprintf(path, sizeof(path), "ports[%zu].name", i);
+            return ctl_res_refuse(ret, path, "'" GW_STR_FMT "' is the name of ports[%zu] too",
+                                  GW_STR_ARG(name), k);
+        }
+    }
+    return GW_OK;
 }
 
 static enum gw_rc check(const json_t *obj, struct gw_schema_problem *ret) {
@@ -60,16 +100,12 @@ static enum gw_rc check(const json_t *obj, struct gw_schema_problem *ret) {
     for (size_t i = 0; i < json_array_size(endpoints); i++) {
         const json_t *addresses = gw_json_get(json_array_get(endpoints, i), "addresses");
         for (size_t j = 0; j < json_array_size(addresses); j++) {
-            struct gw_str a = gw_json_str_of(json_array_get(addresses, j));
-            if (is_address(type, a)) continue;
             char path[64];
             snprintf(path, sizeof(path), "endpoints[%zu].addresses[%zu]", i, j);
-            return ctl_res_refuse(ret, path,
-                                  "'" GW_STR_FMT "' is not an address of type " GW_STR_FMT,
-                                  GW_STR_ARG(a), GW_STR_ARG(type));
+            GW_TRY(check_address(type, gw_json_str_of(json_array_get(addresses, j)), path, ret));
         }
     }
-    return GW_OK;
+    return check_ports(gw_json_get(obj, "ports"), ret);
 }
 
 static const char *const versions[] = {"v1", NULL};

@@ -92,6 +92,10 @@ enum gw_rc ctl_res_refuse(struct gw_schema_problem *ret, const char *path, const
 // Whole-text match against one of the patterns above; compiled at each call, so not for hot paths.
 bool ctl_res_matches(struct gw_str text, const char *pattern);
 
+// "name" or "example.com/name", as the keys of labels and an appProtocol are: an optional DNS name
+// and '/', then up to 63 of letters, digits, '-', '_', '.'.
+bool ctl_res_is_qualified(struct gw_str name);
+
 // matchExpressions of a selector at path: In and NotIn need values, the others must have none.
 enum gw_rc ctl_res_check_selector(const json_t *selector, const char *path,
                                   struct gw_schema_problem *ret);

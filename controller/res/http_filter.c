@@ -13,6 +13,7 @@ static const char *const filter_types[] = {"RequestHeaderModifier",
                                            "ExternalAuth",
                                            NULL};
 
+static enum gw_rc check_modifier(const json_t *f, const char *at, struct gw_schema_problem *ret);
 static enum gw_rc check_redirect(const json_t *f, const char *at, struct gw_schema_problem *ret);
 static enum gw_rc check_rewrite(const json_t *f, const char *at, struct gw_schema_problem *ret);
 static enum gw_rc check_mirror(const json_t *f, const char *at, struct gw_schema_problem *ret);
@@ -24,8 +25,8 @@ static const struct {
     enum gw_rc (*check)(const json_t *settings, const char *at, struct gw_schema_problem *ret);
     bool may_repeat;
 } built_filters[] = {
-    {"RequestHeaderModifier", "requestHeaderModifier", NULL, false},
-    {"ResponseHeaderModifier", "responseHeaderModifier", NULL, false},
+    {"RequestHeaderModifier", "requestHeaderModifier", check_modifier, false},
+    {"ResponseHeaderModifier", "responseHeaderModifier", check_modifier, false},
     {"RequestRedirect", "requestRedirect", check_redirect, false},
     {"URLRewrite", "urlRewrite", check_rewrite, false},
     {"RequestMirror", "requestMirror", check_mirror, true},
@@ -120,6 +121,28 @@ const struct gw_field ctl_res_http_filter[] = {
 // at: of the filter's settings; path: room for a member's.
 #define PATH_MAX_BYTES 192
 
+// The CRD's lists are sets, in which an asterisk stands alone.
+static enum gw_rc check_set(const json_t *f, const char *member, bool has_asterisk, const char *at,
+                            struct gw_schema_problem *ret) {
+    char path[PATH_MAX_BYTES];
+    const json_t *list = gw_json_get(f, member);
+    size_t n = json_array_size(list);
+    for (size_t i = 0; i < n; i++) {
+        struct gw_str s = gw_json_str_of(json_array_get(list, i));
+        snprintf(path, sizeof(path), "%s.%s[%zu]", at, member, i);
+        if (has_asterisk && n > 1 && gw_str_eq(s, GW_STR("*")))
+            return ctl_res_refuse(ret, path, "'*' must be the only entry");
+        for (size_t k = 0; k < i; k++)
+            if (gw_str_eq(s, gw_json_str_of(json_array_get(list, k))))
+                return ctl_res_refuse(ret, path, "'" GW_STR_FMT "' is given twice", GW_STR_ARG(s));
+    }
+    return GW_OK;
+}
+
+static enum gw_rc check_modifier(const json_t *f, const char *at, struct gw_schema_problem *ret) {
+    return check_set(f, "remove", false, at, ret);
+}
+
 static enum gw_rc check_path_change(const json_t *p, const char *at,
                                     struct gw_schema_problem *ret) {
     char path[PATH_MAX_BYTES];
@@ -169,24 +192,6 @@ static enum gw_rc check_mirror(const json_t *f, const char *at, struct gw_schema
                               (long long)numerator, (long long)denominator);
     snprintf(path, sizeof(path), "%s.backendRef", at);
     return ctl_res_check_backend_port(gw_json_get(f, "backendRef"), path, ret);
-}
-
-// The CRD's lists are sets, in which an asterisk stands alone.
-static enum gw_rc check_set(const json_t *f, const char *member, bool has_asterisk, const char *at,
-                            struct gw_schema_problem *ret) {
-    char path[PATH_MAX_BYTES];
-    const json_t *list = gw_json_get(f, member);
-    size_t n = json_array_size(list);
-    for (size_t i = 0; i < n; i++) {
-        struct gw_str s = gw_json_str_of(json_array_get(list, i));
-        snprintf(path, sizeof(path), "%s.%s[%zu]", at, member, i);
-        if (has_asterisk && n > 1 && gw_str_eq(s, GW_STR("*")))
-            return ctl_res_refuse(ret, path, "'*' must be the only entry");
-        for (size_t k = 0; k < i; k++)
-            if (gw_str_eq(s, gw_json_str_of(json_array_get(list, k))))
-                return ctl_res_refuse(ret, path, "'" GW_STR_FMT "' is given twice", GW_STR_ARG(s));
-    }
-    return GW_OK;
 }
 
 static enum gw_rc check_cors(const json_t *f, const char *at, struct gw_schema_problem *ret) {

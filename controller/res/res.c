@@ -195,18 +195,36 @@ static void split(const json_t *obj, json_t *outer, json_t *own) {
     }
 }
 
-// A label's key: an optional DNS name and '/', then up to 63 of letters, digits, '-', '_', '.'.
+bool ctl_res_is_qualified(struct gw_str name) {
+    struct gw_str prefix = {NULL, 0};
+    if (gw_str_find(name, '/') >= 0) prefix = gw_str_cut(&name, '/');
+    return name.len <= 63 && ctl_res_matches(name, "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]") &&
+           (!prefix.ptr || (prefix.len <= 253 && ctl_res_matches(prefix, CTL_P_SUBDOMAIN)));
+}
+
 static enum gw_rc check_label_keys(const json_t *meta, struct gw_schema_problem *ret) {
-    json_t *labels = gw_json_get(meta, "labels");
     const char *key;
     json_t *v;
-    json_object_foreach(labels, key, v) {
-        struct gw_str name = gw_str_of(key), prefix = {NULL, 0};
-        if (gw_str_find(name, '/') >= 0) prefix = gw_str_cut(&name, '/');
-        if (name.len <= 63 && ctl_res_matches(name, "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]") &&
-            (!prefix.ptr || (prefix.len <= 253 && ctl_res_matches(prefix, CTL_P_SUBDOMAIN))))
-            continue;
-        return ctl_res_refuse(ret, "metadata.labels", "'%.320s' is not the key of a label", key);
+    json_object_foreach(gw_json_get(meta, "labels"), key, v) {
+        if (!ctl_res_is_qualified(gw_str_of(key)))
+            return ctl_res_refuse(ret, "metadata.labels", "'%.320s' is not the key of a label",
+                                  key);
+    }
+    return GW_OK;
+}
+
+// As labels' keys, but without regard to case.
+static enum gw_rc check_annotation_keys(const json_t *meta, struct gw_schema_problem *ret) {
+    const char *key;
+    json_t *v;
+    json_object_foreach(gw_json_get(meta, "annotations"), key, v) {
+        char lower[320];
+        size_t n = strlen(key);
+        for (size_t i = 0; i <= n && i < sizeof(lower); i++)
+            lower[i] = key[i] >= 'A' && key[i] <= 'Z' ? (char)(key[i] | 0x20) : key[i];
+        if (n >= sizeof(lower) || !ctl_res_is_qualified((struct gw_str){lower, n}))
+            return ctl_res_refuse(ret, "metadata.annotations",
+                                  "'%.320s' is not the key of an annotation", key);
     }
     return GW_OK;
 }
@@ -214,12 +232,15 @@ static enum gw_rc check_label_keys(const json_t *meta, struct gw_schema_problem 
 static enum gw_rc check_metadata(const struct ctl_res_kind *kind, const json_t *meta,
                                  struct gw_schema_problem *ret) {
     struct gw_str name = gw_json_str(meta, "name");
-    if (kind->name_is_label && (name.len > 63 || !ctl_res_matches(name, CTL_P_LABEL)))
+    if (kind->name_is_label && name.len > 63)
+        return ctl_res_refuse(ret, "metadata.name", "is longer than 63 characters");
+    if (kind->name_is_label && !ctl_res_matches(name, CTL_P_LABEL))
         return ctl_res_refuse(ret, "metadata.name", "'" GW_STR_FMT "' " CTL_SAYS_LABEL,
                               GW_STR_ARG(name));
     if (!kind->namespaced && gw_json_str(meta, "namespace").len)
         return ctl_res_refuse(ret, "metadata.namespace", "kind %s has no namespace", kind->name);
-    return check_label_keys(meta, ret);
+    GW_TRY(check_label_keys(meta, ret));
+    return check_annotation_keys(meta, ret);
 }
 
 enum gw_rc ctl_res_check(const struct ctl_res_kind *kind, const json_t *obj,

@@ -49,10 +49,15 @@ static enum gw_rc check_map(const json_t *obj, const char *member, bool base64, 
     json_object_foreach(map, key, v) {
         char path[256];
         struct gw_str k = gw_str_of(key);
-        if (k.len > 253 || !ctl_res_matches(k, P_KEY))
+        if (k.len > 253) return ctl_res_refuse(ret, member, "a key is longer than 253 characters");
+        if (gw_str_eq(k, GW_STR(".")) || gw_str_starts(k, GW_STR("..")))
+            return ctl_res_refuse(ret, member,
+                                  "the key '%s' may not be '.' or begin with '..': keys become "
+                                  "names of files",
+                                  key);
+        if (!ctl_res_matches(k, P_KEY))
             return ctl_res_refuse(
-                ret, member, "the key '%.253s' may hold letters, digits, '-', '_' and '.' only",
-                key);
+                ret, member, "the key '%s' may hold letters, digits, '-', '_' and '.' only", key);
         snprintf(path, sizeof(path), "%s.%s", member, key);
         struct gw_str s = gw_json_str_of(v);
         if (base64 && !is_base64(s))

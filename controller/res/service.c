@@ -3,6 +3,8 @@
 // it is, because people paste whole manifests.
 #include "controller/res/fields.h"
 
+#include <arpa/inet.h>
+
 static const char *const protocols[] = {"TCP", "UDP", "SCTP", NULL};
 static const char *const types[] = {"ClusterIP", "NodePort", "LoadBalancer", "ExternalName", NULL};
 
@@ -51,12 +53,14 @@ static struct gw_str protocol_of(const json_t *p) {
     return s.ptr ? s : GW_STR("TCP");
 }
 
-// Whether a targetPort can be one: 1..65535, or the name of a container's port.
+// Whether a targetPort can be one: 1..65535, or the name of a container's port, which has a letter
+// (RFC 6335 5.1), so that "8080" is a mistake and no name.
 static bool is_target_port(const json_t *v) {
     if (!v || json_is_null(v)) return true;
     if (json_is_integer(v)) return json_integer_value(v) >= 1 && json_integer_value(v) <= 65535;
     struct gw_str s = gw_json_str_of(v);
-    return s.len >= 1 && s.len <= 15 && ctl_res_matches(s, CTL_P_LABEL);
+    return s.len >= 1 && s.len <= 15 && ctl_res_matches(s, CTL_P_LABEL) &&
+           ctl_res_matches(s, ".*[a-z].*");
 }
 
 static enum gw_rc check_port(const json_t *ports, size_t i, struct gw_schema_problem *ret) {
@@ -64,7 +68,16 @@ static enum gw_rc check_port(const json_t *ports, size_t i, struct gw_schema_pro
     char path[64];
     if (!is_target_port(json_object_get(p, "targetPort"))) {
         snprintf(path, sizeof(path), "spec.ports[%zu].targetPort", i);
-        return ctl_res_refuse(ret, path, "must be in 1..65535 or the name of a port");
+        return ctl_res_refuse(ret, path,
+                              "must be in 1..65535 (a number, without quotes) or the name of a "
+                              "port (lower-case letters, digits and '-', at most 15)");
+    }
+    struct gw_str protocol = gw_json_str(p, "appProtocol");
+    if (protocol.ptr && !ctl_res_is_qualified(protocol)) {
+        snprintf(path, sizeof(path), "spec.ports[%zu].appProtocol", i);
+        return ctl_res_refuse(ret, path,
+                              "'" GW_STR_FMT "' must be a name such as http or kubernetes.io/h2c",
+                              GW_STR_ARG(protocol));
     }
     struct gw_str name = gw_json_str(p, "name");
     if (!name.ptr && json_array_size(ports) > 1) {
@@ -83,11 +96,22 @@ static enum gw_rc check_port(const json_t *ports, size_t i, struct gw_schema_pro
     return GW_OK;
 }
 
+static enum gw_rc check_cluster_ip(struct gw_str s, struct gw_schema_problem *ret) {
+    char copy[65];
+    unsigned char parsed[16];
+    if (s.len == 0 || gw_str_eq(s, GW_STR("None"))) return GW_OK;
+    snprintf(copy, sizeof(copy), GW_STR_FMT, GW_STR_ARG(s));
+    if (inet_pton(AF_INET, copy, parsed) == 1 || inet_pton(AF_INET6, copy, parsed) == 1)
+        return GW_OK;
+    return ctl_res_refuse(ret, "spec.clusterIP", "'%s' must be None or an IP address", copy);
+}
+
 static enum gw_rc check(const json_t *obj, struct gw_schema_problem *ret) {
     const json_t *spec_of = gw_json_get(obj, "spec");
     const json_t *ports = gw_json_get(spec_of, "ports");
     for (size_t i = 0; i < json_array_size(ports); i++)
         GW_TRY(check_port(ports, i, ret));
+    GW_TRY(check_cluster_ip(gw_json_str(spec_of, "clusterIP"), ret));
     struct gw_str type = gw_json_str(spec_of, "type");
     bool external = gw_str_eq(type, GW_STR("ExternalName"));
     if (external && !gw_json_get(spec_of, "externalName"))

@@ -13,6 +13,7 @@ import re
 import pytest
 
 from harness import ROOT, Stack, wait_for
+from line import docs, gateway
 
 BAD = sorted((ROOT / "test" / "e2e" / "bad").glob("*.yaml"))
 PAGES = ROOT / "docs" / "kinds" / "examples"
@@ -20,6 +21,8 @@ PAGES_BAD = sorted(PAGES.glob("*.bad.yaml"))
 PAGES_GOOD = sorted(set(PAGES.glob("*.yaml")) - set(PAGES_BAD))
 QUICKSTART = sorted((ROOT / "examples").glob("quickstart/*.yaml"))
 GOOD = PAGES_GOOD + QUICKSTART
+# A controller keeps the last 200 events.
+FOLDER_FILES = 150
 # What an API server cannot know, or takes for an absent member: a folder alone refuses it.
 FOLDER_ALONE = {
     "gatewayclass-namespace.bad.yaml",  # kubectl drops the namespace
@@ -40,9 +43,19 @@ def header(path, name):
 
 @functools.cache
 def folder_says(quickstart=False):
-    """file name -> event, of a controller that reads all files at once."""
-    files = QUICKSTART if quickstart else PAGES_GOOD + BAD + PAGES_BAD
+    """file name -> event."""
+    if quickstart:
+        return read_folder(QUICKSTART)
+    files = PAGES_BAD + BAD
     assert len(set(ids(files))) == len(files)
+    said = read_folder(PAGES_GOOD)
+    for at in range(0, len(files), FOLDER_FILES):
+        said |= read_folder(files[at:at + FOLDER_FILES])
+    return said
+
+
+def read_folder(files):
+    """Of a controller that reads all these at once."""
     with Stack("# the examples are beside this file\n", dataplane=False) as t:
         for path in files:
             t.write(path.name, path.read_text())
@@ -75,8 +88,8 @@ def kubectl_says(api, tmp_path_factory):
 def test_there_are_bad_examples_of_every_kind():
     kinds = {re.search(r"^kind: (\w+)", p.read_text(), re.M).group(1) for p in BAD}
     assert kinds == {"Gateway", "GatewayClass", "HTTPRoute", "ReferenceGrant", "LLMBackend",
-                     "Service", "EndpointSlice", "Secret"}
-    assert len(BAD) >= 100
+                     "Service", "EndpointSlice", "Secret", "Namespace"}
+    assert len(BAD) >= 180
 
 
 @pytest.mark.parametrize("path", BAD, ids=ids(BAD))
@@ -90,6 +103,23 @@ def test_bad_object(kubectl_says, path):
     else:
         assert refusal and header(path, "kubectl") in refusal
         assert header(path, "condition") is None
+
+
+def test_what_the_api_server_accepts_says_why_it_is_not_served(controller, cluster):
+    """The condition of each file, as the controller writes it, and the Event beside it."""
+    wanted = {p.stem: header(p, "condition") for p in BAD if header(p, "condition")}
+    kinds = {}
+    for name in wanted:
+        text = (ROOT / "test" / "e2e" / "bad" / f"{name}.yaml").read_text()
+        kinds[name] = re.search(r"^kind: (\w+)$", text, re.M).group(1)
+        wanted[name] = (text.replace("\n  name: x\n", f"\n  name: {name}\n", 1), wanted[name])
+    cluster.apply(docs(gateway(), *(text for text, _ in wanted.values())))
+    for name, (_, condition) in wanted.items():
+        status, reason, message = re.match(r"Accepted=(\w+) (\w+) (.*)$", condition).groups()
+        said = cluster.wait_condition(kinds[name], name, "Accepted", status, reason)
+        assert said["message"] == message
+        wait_for(f"an Event on {name}", lambda n=name, m=message: [
+            e for e in cluster.events(kinds[n], n) if (e["reason"], e["message"]) == ("Refused", m)])
 
 
 @pytest.mark.parametrize("path", PAGES_BAD, ids=ids(PAGES_BAD))

@@ -40,16 +40,23 @@ static void reference_grant(void) {
     RUN(reference_grant, cases);
 }
 
+#define TARGET_PORT                                                                                \
+    "spec.ports[0].targetPort: must be in 1..65535 (a number, without quotes) or the name of a "   \
+    "port (lower-case letters, digits and '-', at most 15)"
+
 static void service(void) {
     static const struct res_case cases[] = {
         {"no ports", "spec: {selector: {a: b}}", "spec.ports: is missing"},
         {"port", "spec: {ports: [{port: 0}]}", "spec.ports[0].port: 0 is not in 1..65535"},
         {"protocol", "spec: {ports: [{port: 80, protocol: HTTP}]}",
          "spec.ports[0].protocol: 'HTTP' is not one of TCP, UDP, SCTP"},
-        {"target port", "spec: {ports: [{port: 80, targetPort: 0}]}",
-         "spec.ports[0].targetPort: must be in 1..65535 or the name of a port"},
-        {"target name", "spec: {ports: [{port: 80, targetPort: a_b}]}",
-         "spec.ports[0].targetPort: must be in 1..65535 or the name of a port"},
+        {"target port", "spec: {ports: [{port: 80, targetPort: 0}]}", TARGET_PORT},
+        {"target in quotes", "spec: {ports: [{port: 80, targetPort: '8080'}]}", TARGET_PORT},
+        {"protocol of the application", "spec: {ports: [{port: 80, appProtocol: a b}]}",
+         "spec.ports[0].appProtocol: 'a b' must be a name such as http or kubernetes.io/h2c"},
+        {"clusterIP", "spec: {clusterIP: none, ports: [{port: 80}]}",
+         "spec.clusterIP: 'none' must be None or an IP address"},
+        {"target name", "spec: {ports: [{port: 80, targetPort: a_b}]}", TARGET_PORT},
         {"unnamed", "spec: {ports: [{name: a, port: 80}, {port: 81}]}",
          "spec.ports[1].name: is missing (each of several ports needs a name)"},
         {"name twice", "spec: {ports: [{name: a, port: 80}, {name: a, port: 81}]}",
@@ -80,6 +87,19 @@ static void endpoint_slice(void) {
          "endpoints[0].addresses[0]: '10.0.0.256' is not an address of type IPv4"},
         {"other family", "addressType: IPv6\nendpoints: [{addresses: [10.0.0.1]}]",
          "endpoints[0].addresses[0]: '10.0.0.1' is not an address of type IPv6"},
+        {"unspecified", "addressType: IPv4\nendpoints: [{addresses: [0.0.0.0]}]",
+         "endpoints[0].addresses[0]: '0.0.0.0' is the unspecified address: no endpoint can be "
+         "there"},
+        {"link-local",
+         "addressType: IPv6\nendpoints: [{addresses: [10::1]}, {addresses: [febf::1]}]",
+         "endpoints[1].addresses[0]: 'febf::1' is link-local (fe80::/10): no endpoint can be "
+         "there"},
+        {"multicast", "addressType: IPv4\nendpoints: [{addresses: [224.0.0.251]}]",
+         "endpoints[0].addresses[0]: '224.0.0.251' is a multicast address: no endpoint can be "
+         "there"},
+        {"ports of one name",
+         "addressType: IPv4\nports: [{name: a, port: 1}, {name: b, port: 1}, {name: a, port: 2}]",
+         "ports[2].name: 'a' is the name of ports[0] too"},
         {"ready", "addressType: IPv4\nendpoints: [{addresses: [10.0.0.1], conditions: {ready: 1}}]",
          "endpoints[0].conditions.ready: must be true or false, not an integer"},
         {"unknown", "addressType: IPv4\nendpoint: []", "unknown field endpoint"},

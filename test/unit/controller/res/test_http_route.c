@@ -103,6 +103,9 @@ static void filters_are_checked(void) {
                 "{name: a, value: c}]}}"),
          "spec.rules[0].filters[0].requestHeaderModifier.set[1]: 'a' occurs twice (also in "
          "spec.rules[0].filters[0].requestHeaderModifier.set[0])"},
+        {"removed twice",
+         FILTER("{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a, b, a]}}"),
+         "spec.rules[0].filters[0].requestHeaderModifier.remove[2]: 'a' is given twice"},
         {"removed is no name",
          FILTER("{type: RequestHeaderModifier, requestHeaderModifier: {remove: ['a:']}}"),
          "spec.rules[0].filters[0].requestHeaderModifier.remove[0]: 'a:' must be the name of an "
@@ -387,7 +390,7 @@ static void timeouts_are_checked(void) {
         {"a number", TIMEOUTS("request: 10"),
          "spec.rules[0].timeouts.request: must be a duration such as 30s, not an integer"},
         {"beyond a day", TIMEOUTS("request: 25h"),
-         "spec.rules[0].timeouts.request: 25h is not in 0ms..86400000ms"},
+         "spec.rules[0].timeouts.request: '25h' must be at most 24h"},
         {"longer than the whole", TIMEOUTS("request: 1s, backendRequest: 1001ms"),
          "spec.rules[0].timeouts.backendRequest: 1001ms is longer than request, which is 1s"},
         {"as long as the whole", TIMEOUTS("request: 1s, backendRequest: 1000ms"), NULL},

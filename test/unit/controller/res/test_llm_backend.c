@@ -132,7 +132,7 @@ static void the_rest_is_checked(void) {
          "whole "
          "numbers of at most five digits, each with the unit h, m, s or ms)"},
         {"too long", "spec: {provider: openai, timeouts: {request: 25h}}",
-         "spec.timeouts.request: 25h is not in 0ms..86400000ms"},
+         "spec.timeouts.request: '25h' must be at most 24h"},
         {"params", "spec: {provider: openai, params: {}}", "spec.params is not supported yet"},
         {"region", "spec: {provider: openai, region: a}", "spec.region is not supported yet"},
         {"project", "spec: {provider: openai, project: a}", "spec.project is not supported yet"},

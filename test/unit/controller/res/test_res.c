@@ -100,12 +100,15 @@ static void metadata_is_checked(void) {
          "metadata.labels: 'A/b' is not the key of a label"},
         {NS "metadata: {name: a, labels: {a: 'b c'}}",
          "metadata.labels.a: 'b c' must be a label's value"},
+        {NS "metadata: {name: a, annotations: {'a b': c}}",
+         "metadata.annotations: 'a b' is not the key of an annotation"},
         {NS "metadata: {name: a, label: {a: b}}", "unknown field metadata.label"},
         {SECRET "metadata: {name: a, namespace: b.c}",
          "metadata.namespace: 'b.c' must be a DNS label (lower-case letters, digits and '-')"},
         {NS
          "metadata: {name: a, creationTimestamp: null, uid: u, resourceVersion: '1', generation: "
-         "3, labels: {kubernetes.io/metadata.name: a, b: ''}, annotations: {any key: any value}}",
+         "3, labels: {kubernetes.io/metadata.name: a, b: ''}, annotations: {Any.Key/A_b: any "
+         "value}}",
          NULL},
         {SECRET "metadata: {name: a.b, namespace: c}", NULL},
     };

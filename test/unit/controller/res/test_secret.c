@@ -16,6 +16,8 @@ static void data_is_checked(void) {
          "data.k: is not base64 (plain text belongs in stringData)"},
         {"url alphabet", "data: {k: '_-__'}",
          "data.k: is not base64 (plain text belongs in stringData)"},
+        {"key of dots", "stringData: {..a: b}",
+         "stringData: the key '..a' may not be '.' or begin with '..': keys become names of files"},
         {"key", "data: {'a/b': YQ==}",
          "data: the key 'a/b' may hold letters, digits, '-', '_' and '.' only"},
         {"type", "type: 1", "type: must be a string, not an integer"},
