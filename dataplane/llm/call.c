@@ -150,6 +150,7 @@ enum gw_rc dp_llm_call_plan(struct dp_llm_call *c, const struct dp_rule *rule, u
     }
     c->backend = pick->b->backend;
     c->upstream_model = pick->upstream_model;
+    c->is_callers_name = c->model.len && c->model.ptr == c->upstream_model.ptr;
     if (!c->model.len) c->model = c->upstream_model;
     *ret_backend = c->backend;
     *ret_code = NULL;

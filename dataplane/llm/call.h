@@ -27,6 +27,7 @@ struct dp_llm_call {
     char model_raw[DP_LLM_MODEL_BYTES_MAX * 2]; // as in the body, still escaped
     struct gw_str model;                        // "": none given
     struct gw_str upstream_model;
+    bool is_callers_name; // upstream_model: no configuration has it, a pattern at most
     const struct dp_backend *backend;
     bool is_stream, wants_usage; // wants_usage: the client asked for usage in the stream
     uint64_t request_bytes;
@@ -55,7 +56,10 @@ void dp_llm_usage_take(struct dp_llm_call *c); // from c->an, after a text was s
 // Prepares c->scan and c->an for a text of an answer.
 void dp_llm_answer_scan_init(struct dp_llm_call *c);
 
-// pick.c
+// label.c: upstream_model as a metric has it; is_answered: a provider took it for a model.
+struct gw_str dp_llm_label(const struct dp_llm_call *c, bool is_answered);
+
+// pick.c: *ret_upstream_model borrows from b where b has it, else it is model itself.
 bool dp_llm_backend_takes(const struct dp_backend_llm *b, struct gw_str model,
                           struct gw_str *ret_upstream_model);
 

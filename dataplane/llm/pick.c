@@ -11,7 +11,7 @@ bool dp_llm_backend_takes(const struct dp_backend_llm *b, struct gw_str model,
     }
     for (unsigned i = 0; i < b->allow_n; i++) {
         if (!gw_str_glob(b->allow[i], model)) continue;
-        *ret_upstream_model = model;
+        *ret_upstream_model = gw_str_find(b->allow[i], '*') < 0 ? b->allow[i] : model;
         return true;
     }
     return false;

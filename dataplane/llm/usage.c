@@ -69,8 +69,8 @@ void dp_llm_call_settle(struct dp_llm_call *c, const struct dp_backend *b, int s
                           : c->is_error || status == 0 || status >= 400 ? "error"
                           : c->failed                                   ? "cut"
                                                                         : "ok";
-    // The upstream's name: the caller's could be anything and would make series without end.
-    struct gw_str model = c->upstream_model;
+    bool is_answered = status >= 200 && status < 300 && !c->is_error;
+    struct gw_str model = dp_llm_label(c, is_answered);
     struct gw_str labels[] = {model, b->label, gw_str_of(outcome)};
     gw_metric_add(gw_metric_series(&dp_metric_llm_requests, labels), 1);
     add_tokens(model, "input", how, u.input);

@@ -110,13 +110,14 @@ static int64_t requests(const char *model, const char *outcome) {
 
 struct settled {
     const char *model;
-    int status; // of the provider; 0: it never answered
+    const char *allow; // of its backend; NULL: any
+    int status;        // of the provider; 0: it never answered
     const char *type, *body;
     bool cut, cancelled;
 };
 
 static void settle(const struct settled *s) {
-    struct test_backend b = {.name = "any", .weight = 1};
+    struct test_backend b = {.name = "any", .allow = s->allow, .weight = 1};
     struct test_rule r;
     struct test_call t;
     struct gw_text request = {0};
@@ -172,10 +173,11 @@ static void estimates_say_so(void) {
 
 static void failures_cost_nothing(void) {
     settle(&(struct settled){.model = "refused",
+                             .allow = "refused",
                              .status = 500,
                              .type = "application/json",
                              .body = "{\"error\":{\"message\":\"a long text of no use\"}}"});
-    settle(&(struct settled){.model = "unanswered"});
+    settle(&(struct settled){.model = "unanswered", .allow = "unanswered"});
     CU_ASSERT_EQUAL(requests("refused", "error"), 1);
     CU_ASSERT_EQUAL(requests("unanswered", "error"), 1);
     CU_ASSERT_EQUAL(tokens("refused", "input", "estimated"), 0);
@@ -195,6 +197,43 @@ static void who_leaves_is_counted_as_such(void) {
     CU_ASSERT_EQUAL(tokens("left", "output", "estimated"), 2);
 }
 
+static bool has_series(const char *model) {
+    struct gw_text text = {0}, want = {0};
+    gw_metric_text(&text);
+    gw_text_addf(&want, "model=\"%s\"", model);
+    bool has = strstr(text.ptr, want.ptr) != NULL;
+    gw_text_fini(&text);
+    gw_text_fini(&want);
+    return has;
+}
+
+// Callers that make names up make no series without end.
+static void made_up_names_are_told_once_they_were_answered(void) {
+    const char *ok = "{\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":9}}",
+               *json = "application/json";
+    int64_t others = requests("other", "error");
+    settle(&(struct settled){"up-1", "up-*", 404, json, "{\"error\":{\"message\":\"no\"}}", false,
+                             false});
+    settle(&(struct settled){.model = "up-1", .allow = "up-*"});
+    CU_ASSERT_EQUAL(requests("other", "error"), others + 2);
+    CU_ASSERT_FALSE(has_series("up-1"));
+    settle(&(struct settled){"up-1", "up-*", 200, json, ok, false, false});
+    settle(&(struct settled){"up-1", "up-*", 500, json, "{}", false, false}); // known by now
+    CU_ASSERT_EQUAL(requests("up-1", "ok"), 1);
+    CU_ASSERT_EQUAL(requests("up-1", "error"), 1);
+    for (int i = 0; i < 1500; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "many-%d", i);
+        settle(&(struct settled){name, i % 2 ? "many-*" : NULL, 200, json, ok, false, false});
+    }
+    CU_ASSERT_TRUE(has_series("many-100"));
+    CU_ASSERT_FALSE(has_series("many-1100"));
+    CU_ASSERT(requests("other", "ok") >= 400);
+    // What a configuration names has its series whatever callers did.
+    settle(&(struct settled){"many-1100", "x,many-1100", 500, json, "{}", false, false});
+    CU_ASSERT_EQUAL(requests("many-1100", "error"), 1);
+}
+
 #define T(fn)                                                                                      \
     { #fn, fn }
 static CU_TestInfo tests[] = {
@@ -205,6 +244,7 @@ static CU_TestInfo tests[] = {
     T(estimates_say_so),
     T(failures_cost_nothing),
     T(who_leaves_is_counted_as_such),
+    T(made_up_names_are_told_once_they_were_answered),
     CU_TEST_INFO_NULL,
 };
 CU_SuiteInfo suite_dataplane_llm_models = {"models", NULL, NULL, NULL, NULL, tests};
