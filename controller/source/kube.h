@@ -19,7 +19,7 @@
 // Between tries: from the first to the last, doubled each time, the half of it by chance.
 #define CTL_KUBE_BACKOFF_MS 200
 #define CTL_KUBE_BACKOFF_MAX_MS 5000
-#define CTL_KUBE_FORBIDDEN_MS 30000 // a role is not given by the second
+#define CTL_KUBE_FORBIDDEN_MS 10000 // a role is not given by the second
 // A kind that was there and is answered with 404, while nobody can tell whether its CRD is gone.
 #define CTL_KUBE_GONE_MS 30000
 // At the start: a kind whose CRD is there and that is not served holds up the first snapshot no

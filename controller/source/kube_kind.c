@@ -38,6 +38,7 @@ static void note_problem(struct kube_kind *k, enum kube_state state, int id, con
     k->problem_id = id;
     free(k->problem);
     k->problem = gw_strdup(text);
+    if (state == KUBE_FORBIDDEN) ctl_store_set_unread(k->source->o.store, k->kind, true);
 }
 
 // id: texts of the same trouble differ in details such as times.
@@ -52,6 +53,7 @@ static void note_good(struct kube_kind *k, enum kube_state state) {
     k->missing_since_ms = 0;
     free(k->problem);
     k->problem = NULL;
+    ctl_store_set_unread(k->source->o.store, k->kind, false);
 }
 
 static void set_good(struct kube_kind *k, enum kube_state state) {

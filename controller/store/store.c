@@ -11,6 +11,8 @@
 struct ctl_store {
     struct gw_map objects[KINDS_MAX]; // "ns\0name" -> struct ctl_object, by the kind's index
     struct gw_map dirty_keys;         // deduplicates dirty
+    bool is_unread[KINDS_MAX];
+    unsigned unread_changes;
     GW_VEC(struct ctl_ref) dirty;
     void (*on_dirty)(void *arg);
     void *on_dirty_arg;
@@ -245,6 +247,26 @@ void ctl_refs_free(struct ctl_ref *refs, size_t n) {
     }
     free(refs);
 }
+
+// --- kinds that may not be read ------------------------------------------------------------------
+
+void ctl_store_set_unread(struct ctl_store *s, const struct ctl_res_kind *kind, bool is_unread) {
+    bool *was = &s->is_unread[index_of(kind)];
+    if (*was == is_unread) return;
+    *was = is_unread;
+    s->unread_changes++;
+    if (s->dirty.len == 0 && s->on_dirty) s->on_dirty(s->on_dirty_arg);
+}
+
+bool ctl_store_is_unread(const struct ctl_store *s, const struct ctl_res_kind *kind) {
+    return s->is_unread[index_of(kind)];
+}
+
+unsigned ctl_store_unread_changes(const struct ctl_store *s) {
+    return s->unread_changes;
+}
+
+// --- who is told ---------------------------------------------------------------------------------
 
 void ctl_store_on_dirty(struct ctl_store *s, void (*fn)(void *), void *arg) {
     s->on_dirty = fn;

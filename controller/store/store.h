@@ -40,6 +40,13 @@ const struct ctl_object *ctl_store_get(const struct ctl_store *s, const struct c
 const struct ctl_object **ctl_store_list(const struct ctl_store *s, const struct ctl_res_kind *kind,
                                          size_t *ret_n);
 
+// Whether the source is not allowed to read a kind: what is absent may be there all the same. A
+// change counts as dirt of every object (see ctl_store_unread_changes).
+void ctl_store_set_unread(struct ctl_store *s, const struct ctl_res_kind *kind, bool is_unread);
+bool ctl_store_is_unread(const struct ctl_store *s, const struct ctl_res_kind *kind);
+// How often any kind became so or ceased to be.
+unsigned ctl_store_unread_changes(const struct ctl_store *s);
+
 // What changed since the last call of ctl_store_take_dirty: (kind, ns, name) triples, deduplicated.
 struct ctl_ref {
     const struct ctl_res_kind *kind;

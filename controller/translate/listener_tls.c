@@ -50,8 +50,8 @@ static void judge_ref(struct ctl_translator *t, struct tr_gateway *g, const json
     if (!is_permitted(t, g, ns, name)) {
         wrong(l, "RefNotPermitted",
               "Secret " GW_STR_FMT "/" GW_STR_FMT ": no ReferenceGrant of namespace '" GW_STR_FMT
-              "' lets Gateways of namespace '%s' refer to it",
-              GW_STR_ARG(ns), GW_STR_ARG(name), GW_STR_ARG(ns), g->node.ns);
+              "' lets Gateways of namespace '%s' refer to it%s",
+              GW_STR_ARG(ns), GW_STR_ARG(name), GW_STR_ARG(ns), g->node.ns, tr_grants_unread(t));
         return;
     }
     struct tr_tls *c = tr_tls_need(t, ns, name);
@@ -62,7 +62,8 @@ static void judge_ref(struct ctl_translator *t, struct tr_gateway *g, const json
     }
     GW_VEC_PUSH(&l->certificates, c);
     if (!c->exists)
-        wrong(l, "InvalidCertificateRef", "Secret %s/%s does not exist", c->node.ns, c->node.name);
+        wrong(l, "InvalidCertificateRef", "Secret %s/%s %s", c->node.ns, c->node.name,
+              tr_absence(t, &ctl_res_secret));
     else if (c->problem)
         wrong(l, "InvalidCertificateRef", "Secret %s/%s: %s", c->node.ns, c->node.name, c->problem);
     else

@@ -130,8 +130,8 @@ static void set_keys(struct ctl_translator *t, struct tr_llm *l, const json_t *r
         tr_refer(t, &l->node, "Secret", ns, name);
         const struct ctl_object *secret = ctl_store_get(t->store, &ctl_res_secret, ns, name);
         if (!secret) {
-            fail(l, "InvalidSecretRef", true, "Secret %s/" GW_STR_FMT " does not exist", l->node.ns,
-                 GW_STR_ARG(name));
+            fail(l, "InvalidSecretRef", true, "Secret %s/" GW_STR_FMT " %s", l->node.ns,
+                 GW_STR_ARG(name), tr_absence(t, &ctl_res_secret));
             continue;
         }
         char *value = read_value(t, l, secret, key);

@@ -46,6 +46,18 @@ static void index_slice(struct ctl_translator *t, const struct ctl_object *o, st
     tr_fire(t, "Slices", ns, service);
 }
 
+const char *tr_absence(const struct ctl_translator *t, const struct ctl_res_kind *kind) {
+    return ctl_store_is_unread(t->store, kind)
+               ? "cannot be seen: the controller may not list objects of this kind"
+               : "does not exist";
+}
+
+const char *tr_grants_unread(const struct ctl_translator *t) {
+    return ctl_store_is_unread(t->store, &ctl_res_reference_grant)
+               ? " (the controller may not list ReferenceGrants)"
+               : "";
+}
+
 void tr_index(struct ctl_translator *t, const struct ctl_res_kind *kind, struct gw_str ns,
               struct gw_str name) {
     const struct ctl_object *o = ctl_store_get(t->store, kind, ns, name);

@@ -72,7 +72,9 @@ static json_t *service_ref(struct ctl_translator *t, struct tr_route *r, const s
     tr_key(key, ref->ns, ref->name);
     tr_refer(t, &r->node, "Service", ref->ns, ref->name);
     const struct ctl_object *o = ctl_store_get(t->store, &ctl_res_service, ref->ns, ref->name);
-    if (!o) return wrong(refs, ref, "BackendNotFound", "Service %s does not exist", key);
+    if (!o)
+        return wrong(refs, ref, "BackendNotFound", "Service %s %s", key,
+                     tr_absence(t, &ctl_res_service));
     if (gw_str_eq(gw_json_str(gw_json_get(o->json, "spec"), "type"), GW_STR("ExternalName")))
         return wrong(refs, ref, "InvalidKind",
                      "Service %s is of type ExternalName, which is not supported", key);
@@ -103,7 +105,8 @@ static json_t *llm_ref(struct ctl_translator *t, struct tr_route *r, const struc
     const struct tr_llm *l = node ? GW_CONTAINER_OF(node, struct tr_llm, node) : NULL;
     if (!l || !l->exists)
         return wrong(refs, ref, "BackendNotFound",
-                     "LLMBackend %s does not exist, or its own status says why it is refused", key);
+                     "LLMBackend %s %s, or its own status says why it is refused", key,
+                     tr_absence(t, &ctl_res_llm_backend));
     tr_names_add(&refs->llms, key); // also a broken one: it shows in its status whom it fails
     if (l->reason) return wrong(refs, ref, l->reason, "LLMBackend %s: %s", key, l->message);
     return right("backend/llm/%s", key);
@@ -141,9 +144,9 @@ static json_t *resolve(struct ctl_translator *t, struct tr_route *r, const struc
             return wrong(refs, ref, "RefNotPermitted",
                          GW_STR_FMT " " GW_STR_FMT "/" GW_STR_FMT
                                     ": no ReferenceGrant of namespace '" GW_STR_FMT
-                                    "' lets HTTPRoutes of namespace '" GW_STR_FMT "' refer to it",
+                                    "' lets HTTPRoutes of namespace '" GW_STR_FMT "' refer to it%s",
                          GW_STR_ARG(ref->kind), GW_STR_ARG(ref->ns), GW_STR_ARG(ref->name),
-                         GW_STR_ARG(ref->ns), GW_STR_ARG(o->ns));
+                         GW_STR_ARG(ref->ns), GW_STR_ARG(o->ns), tr_grants_unread(t));
     }
     return ref->is_llm ? llm_ref(t, r, ref, refs) : service_ref(t, r, ref, refs);
 }

@@ -168,6 +168,7 @@ struct ctl_translator {
         size_t len, cap;
     } reports;
     size_t rules_translated;
+    unsigned unread_changes; // of the store, at the last run
 };
 
 // --- graph.c: who refers to what, who holds what -----------------------------------------------
@@ -224,6 +225,10 @@ void tr_report_free(struct ctl_status_report *r);
 void tr_index(struct ctl_translator *t, const struct ctl_res_kind *kind, struct gw_str ns,
               struct gw_str name);
 void tr_index_free(struct ctl_translator *t);
+// What to say of an object that is not in the store ("does not exist", or that nobody may look),
+// and behind "no ReferenceGrant ..." ("" where grants can be read).
+const char *tr_absence(const struct ctl_translator *t, const struct ctl_res_kind *kind);
+const char *tr_grants_unread(const struct ctl_translator *t);
 // Sorted names; owned by caller (the array alone).
 struct gw_str *tr_slices_of(const struct ctl_translator *t, struct gw_str ns, struct gw_str service,
                             size_t *ret_n);

@@ -147,11 +147,13 @@ void ctl_translate(struct ctl_translator *t, const struct ctl_store *store,
                    const struct ctl_ref *dirty, size_t dirty_n, bool all,
                    struct ctl_translate_result *ret) {
     *ret = (struct ctl_translate_result){0};
+    bool is_sight_other = t->unread_changes != ctl_store_unread_changes(store);
     t->store = store;
     t->rules_translated = 0;
+    t->unread_changes = ctl_store_unread_changes(store);
     for (size_t i = 0; i < dirty_n; i++)
         mark_object(t, dirty[i].kind, dirty[i].ns, dirty[i].name);
-    if (all) mark_all(t);
+    if (all || is_sight_other) mark_all(t);
     translate_dirty(t);
     finish_touched(t);
     tr_resources_finish(t, ret);

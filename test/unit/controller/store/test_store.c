@@ -234,6 +234,24 @@ static void on_dirty_is_called_once_per_burst(void) {
     ctl_store_free(s);
 }
 
+static void a_kind_that_may_not_be_read_is_dirt(void) {
+    struct ctl_store *s = ctl_store_new();
+    unsigned calls = 0;
+    ctl_store_on_dirty(s, count_call, &calls);
+    CU_ASSERT_FALSE(ctl_store_is_unread(s, ROUTE));
+    ctl_store_set_unread(s, ROUTE, false);
+    CU_ASSERT_EQUAL(calls, 0);
+    for (int i = 0; i < 2; i++)
+        ctl_store_set_unread(s, ROUTE, true);
+    CU_ASSERT_EQUAL(calls, 1);
+    CU_ASSERT_EQUAL(ctl_store_unread_changes(s), 1);
+    CU_ASSERT_TRUE(ctl_store_is_unread(s, ROUTE));
+    CU_ASSERT_FALSE(ctl_store_is_unread(s, &ctl_res_gateway_class));
+    ctl_store_set_unread(s, ROUTE, false);
+    CU_ASSERT_EQUAL(ctl_store_unread_changes(s), 2);
+    ctl_store_free(s);
+}
+
 static void namespaces_are_filled_in(void) {
     struct ctl_store *s = ctl_store_new();
     GW_JSON_AUTO v = json_loads("{\"metadata\": {\"name\": \"x\"}}", 0, NULL);
@@ -255,6 +273,7 @@ static CU_TestInfo tests[] = {
     {"lists are sorted by namespace then name", lists_are_sorted_by_namespace_then_name},
     {"dirty is deduplicated", dirty_is_deduplicated},
     {"on_dirty is called once per burst", on_dirty_is_called_once_per_burst},
+    {"a kind that may not be read is dirt", a_kind_that_may_not_be_read_is_dirt},
     {"namespaces are filled in", namespaces_are_filled_in},
     CU_TEST_INFO_NULL,
 };

@@ -94,13 +94,23 @@ static const struct ctl_status_report *reported(const struct world *w,
     return NULL;
 }
 
-// The reason of a condition of the first part.
-static const char *reason_of(const struct ctl_status_report *r, const char *type) {
+// A condition of the first part.
+static const struct ctl_condition *condition_of(const struct ctl_status_report *r,
+                                                const char *type) {
     CU_ASSERT_FATAL(r != NULL && r->parts_n > 0);
     for (size_t i = 0; i < r->parts[0].conditions_n; i++)
-        if (strcmp(r->parts[0].conditions[i].type, type) == 0)
-            return r->parts[0].conditions[i].reason;
-    return "none";
+        if (strcmp(r->parts[0].conditions[i].type, type) == 0) return &r->parts[0].conditions[i];
+    return NULL;
+}
+
+static const char *reason_of(const struct ctl_status_report *r, const char *type) {
+    const struct ctl_condition *c = condition_of(r, type);
+    return c ? c->reason : "none";
+}
+
+static const char *message_of(const struct ctl_status_report *r, const char *type) {
+    const struct ctl_condition *c = condition_of(r, type);
+    return c ? c->message : "none";
 }
 
 static void put_gateway(struct world *w, const char *listener) {
@@ -359,6 +369,42 @@ static void test_missing_secret_comes_and_goes(void) {
     world_fini(&w);
 }
 
+// Nothing is called absent of a kind that nobody may look at.
+static void test_kinds_that_may_not_be_read(void) {
+    struct world w;
+    world_init(&w);
+    put_gateway(&w, "");
+    put_model(&w, KEYED);
+    put_route(&w, "default", "model", "/1", MODEL);
+    put_route(&w, "default", "web", "/2", WEB);
+    put_route(&w, "default", "far", "/3", WEB ", 'namespace': 'other'");
+    ctl_store_set_unread(w.store, &ctl_res_secret, true);
+    run(&w);
+    const char *unseen = " cannot be seen: the controller may not list objects of this kind";
+    const struct ctl_status_report *r = reported(&w, &ctl_res_llm_backend, "model");
+    CU_ASSERT_STRING_EQUAL(reason_of(r, "ResolvedRefs"), "InvalidSecretRef");
+    CU_ASSERT_PTR_NOT_NULL(strstr(message_of(r, "ResolvedRefs"), unseen));
+    r = reported(&w, &ctl_res_http_route, "web");
+    CU_ASSERT_STRING_EQUAL(message_of(r, "ResolvedRefs"),
+                           "rule 0: Service default/web does not exist");
+    // No object changes, yet what is said of them does.
+    ctl_store_set_unread(w.store, &ctl_res_secret, false);
+    ctl_store_set_unread(w.store, &ctl_res_service, true);
+    ctl_store_set_unread(w.store, &ctl_res_reference_grant, true);
+    run(&w);
+    r = reported(&w, &ctl_res_llm_backend, "model");
+    CU_ASSERT_STRING_EQUAL(message_of(r, "ResolvedRefs"), "Secret default/key does not exist");
+    r = reported(&w, &ctl_res_http_route, "web");
+    CU_ASSERT_PTR_NOT_NULL(strstr(message_of(r, "ResolvedRefs"), unseen));
+    r = reported(&w, &ctl_res_http_route, "far");
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(message_of(r, "ResolvedRefs"), "(the controller may not list ReferenceGrants)"));
+    CU_ASSERT_EQUAL(w.last.resources_n, 0);
+    run(&w);
+    CU_ASSERT_EQUAL(w.last.rules_translated, 0);
+    world_fini(&w);
+}
+
 static void test_key_from_the_environment(void) {
     static const struct {
         const char *name, *key, *want;
@@ -581,6 +627,7 @@ static CU_TestInfo tests[] = {
     {"an edit of models translates no rule", test_model_edit_translates_no_rule},
     {"a new key translates no rule", test_new_key_translates_no_rule},
     {"a missing Secret comes and goes", test_missing_secret_comes_and_goes},
+    {"kinds that may not be read", test_kinds_that_may_not_be_read},
     {"a key from the environment", test_key_from_the_environment},
     {"a rotated certificate is one resource", test_rotated_certificate_is_one_resource},
     {"a class says what is supported", test_class_says_what_is_supported},
