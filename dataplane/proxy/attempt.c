@@ -192,6 +192,6 @@ enum gw_rc dp_step_upstream(struct dp_req *r) {
         avoid = again == AGAIN_ELSEWHERE ? r->endpoint : NULL;
         forget_attempt(r);
     } while (true);
-    if (rc != GW_OK && rc != GW_CANCELLED && !r->code) r->code = "bad_gateway";
+    if (rc != GW_OK && rc != GW_CANCELLED && !r->code) r->code = dp_req_upstream_code(r);
     return rc;
 }

@@ -34,9 +34,10 @@ static void add_number(struct gw_text *t, const char *key, int64_t value) {
     gw_text_addf(t, "%s%s=%lld", t->len ? "; " : "", key, (long long)value);
 }
 
-// "0 PathPrefix /v1 GET header:x-tier query:q"
+// Rule and match: "rule=0; match=0 PathPrefix /v1 GET header:x-tier query:q"
 static void add_match(struct gw_text *t, const struct dp_rule_match *found) {
     const struct dp_match *m = &found->match;
+    add_number(t, "rule", found->rule->index);
     gw_text_addf(t, "; match=%u %s ", found->index,
                  m->path_type == DP_PATH_EXACT ? "Exact" : "PathPrefix");
     add_text(t, m->path);
@@ -52,6 +53,19 @@ static void add_match(struct gw_text *t, const struct dp_rule_match *found) {
     }
 }
 
+// The match that came closest, and what of the request is not as it wants it.
+static void add_nearest(struct gw_text *t, const struct dp_req *r) {
+    struct dp_router_miss miss = dp_router_nearest(r->listener->router, r->head);
+    const struct dp_rule_match *nearest = miss.target;
+    if (nearest) {
+        add(t, "nearest", nearest->rule->route);
+        add_match(t, nearest);
+    }
+    add(t, "mismatch", gw_str_of(miss.what));
+    if (miss.name.len) gw_text_adds(t, ":");
+    add_text(t, miss.name);
+}
+
 // Why nothing matched begins with the hostnames that were asked.
 static void add_tried(struct gw_text *t, const struct dp_req *r) {
     struct gw_str tried[HOSTNAMES_MAX];
@@ -63,6 +77,7 @@ static void add_tried(struct gw_text *t, const struct dp_req *r) {
         gw_text_addf(t, "%s%s", i ? "," : "", is_wild ? "*" : "");
         add_text(t, tried[i]);
     }
+    add_nearest(t, r);
 }
 
 // "listener/default/edge/http" without the kind.
@@ -76,7 +91,6 @@ static void describe(struct gw_text *t, const struct dp_req *r) {
     if (r->listener && !r->rule) add_tried(t, r);
     if (r->rule) {
         add(t, "route", r->rule->route);
-        add_number(t, "rule", r->rule->index);
         add_match(t, r->match);
     }
     if (r->backend) add(t, "backend", r->backend->label);

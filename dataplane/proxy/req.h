@@ -137,6 +137,9 @@ unsigned dp_req_wait(struct dp_req *r, unsigned wanted);
 enum gw_rc dp_req_wait_for(struct dp_req *r, unsigned wanted);
 enum gw_rc dp_req_fail(struct dp_req *r, enum gw_rc rc, int status, const char *code,
                        const char *fmt, ...) GW_PRINTF(5, 6);
+// What an upstream that failed is called by, from the status of r->err: "no_connection" (503),
+// "timeout" (504), else "bad_gateway".
+const char *dp_req_upstream_code(const struct dp_req *r);
 
 enum gw_rc dp_step_route(struct dp_req *r);    // route.c
 enum gw_rc dp_step_filter(struct dp_req *r);   // filter.c

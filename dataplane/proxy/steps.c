@@ -34,6 +34,10 @@ enum gw_rc dp_req_fail(struct dp_req *r, enum gw_rc rc, int status, const char *
     return rc;
 }
 
+const char *dp_req_upstream_code(const struct dp_req *r) {
+    return r->err.code == 503 ? "no_connection" : r->err.code == 504 ? "timeout" : "bad_gateway";
+}
+
 static void decide(void *arg) {
     struct dp_req *r = arg;
     enum gw_rc rc = GW_OK;
@@ -102,6 +106,6 @@ enum gw_rc dp_req_wait_for(struct dp_req *r, unsigned wanted) {
     unsigned got = dp_req_wait(r, wanted);
     if (got & DP_WAKE_GONE) return GW_CANCELLED;
     if (got & wanted) return GW_OK;
-    if (!r->code) r->code = got & DP_WAKE_TIMEOUT ? "timeout" : "bad_gateway";
+    if (!r->code) r->code = got & DP_WAKE_TIMEOUT ? "timeout" : dp_req_upstream_code(r);
     return r->err.rc;
 }

@@ -42,6 +42,15 @@ const void *dp_router_match(const struct dp_router *r, const struct dp_head *hea
 // without their asterisk (".example.com"). Returns how many, at most max.
 unsigned dp_router_hostnames(const struct dp_router *r, struct gw_str host, struct gw_str *ret,
                              unsigned max);
+// Of a head that nothing matches: what the match that came closest lacks. Hostnames come first,
+// then the path, the method, headers and query parameters in the order in which they are given.
+struct dp_router_miss {
+    const void *target; // of that match; NULL: no hostname, or no path of those that cover the host
+    const char *what;   // "hostname", "path", "method", "header", "query"
+    struct gw_str name; // of the header or parameter; lives as long as the router
+};
+// Goes through the whole router: for explanations.
+struct dp_router_miss dp_router_nearest(const struct dp_router *r, const struct dp_head *head);
 enum dp_method dp_route_method_of(struct gw_str method); // case counts
 
 // Whether a listener's or route's hostname ("" any, exact, "*.x") covers host, and how well: 0 no,

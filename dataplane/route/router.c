@@ -4,6 +4,8 @@
 #include "dataplane/route/query.h"
 #include "dataplane/route/router_internal.h"
 
+#include <limits.h>
+
 // --- what is left to check ---------------------------------------------------------------------
 
 // Cuts part, and the ", " that follows it where more is to come, off the front of *rest.
@@ -160,4 +162,55 @@ unsigned dp_router_hostnames(const struct dp_router *r, struct gw_str host, stru
     }
     if (r->any_host != DP_ROUTE_NO_HOST && n < max) ret[n++] = (struct gw_str){NULL, 0};
     return n;
+}
+
+static bool host_covers(struct gw_str name, struct gw_str host) {
+    if (name.len == 0) return true;
+    if (host.len == 0 || host.ptr[0] == '.') return false;
+    return name.ptr[0] == '.' ? host.len > name.len && gw_str_ends(host, name)
+                              : gw_str_eq(name, host);
+}
+
+static bool path_fits(const struct dp_route_list *l, struct gw_str path) {
+    if (l->path_type == DP_PATH_EXACT || path.len <= l->path.len) return gw_str_eq(path, l->path);
+    return gw_str_starts(path, l->path) && (l->path.len == 1 || path.ptr[l->path.len] == '/');
+}
+
+// How many conditions of a candidate hold, from the first on; *miss is the one that does not.
+static unsigned conditions_met(const struct dp_head *head, const struct dp_route_candidate *c,
+                               struct dp_router_miss *miss) {
+    *miss = (struct dp_router_miss){.target = c->target, .what = "method"};
+    if (!method_matches(head, c)) return 0;
+    for (unsigned i = 0; i < c->headers_n; i++) {
+        miss->what = "header";
+        miss->name = c->headers[i].name;
+        if (!header_matches(head, &c->headers[i])) return 1 + i;
+    }
+    for (unsigned i = 0; i < c->query_n; i++) {
+        miss->what = "query";
+        miss->name = c->query[i].name;
+        if (!dp_query_has(head->query, c->query[i].name, c->query[i].value))
+            return 1 + c->headers_n + i;
+    }
+    return UINT_MAX;
+}
+
+// Of equals the first counts, which is the one that has precedence within its host and path.
+struct dp_router_miss dp_router_nearest(const struct dp_router *r, const struct dp_head *head) {
+    struct dp_router_miss nearest = {.what = "hostname"};
+    unsigned most = 0;
+    for (uint32_t i = 0; i < r->lists_n; i++) {
+        const struct dp_route_list *l = &r->lists[i];
+        if (!host_covers(r->hosts[l->host].name, head->host)) continue;
+        if (!nearest.target) nearest.what = "path";
+        if (!path_fits(l, head->path)) continue;
+        for (uint32_t k = l->first; k < l->first + l->n; k++) {
+            struct dp_router_miss miss;
+            unsigned met = conditions_met(head, &r->candidates[k], &miss);
+            if (nearest.target && met <= most) continue;
+            nearest = miss;
+            most = met;
+        }
+    }
+    return nearest;
 }

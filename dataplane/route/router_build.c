@@ -188,6 +188,7 @@ struct dp_router *dp_router_build(struct dp_router_builder *b) {
     r->candidates = gw_arena_alloc(&r->arena, n * sizeof(*r->candidates));
     r->hosts = gw_arena_zalloc(&r->arena, hosts * sizeof(*r->hosts));
     r->lists = gw_arena_alloc(&r->arena, lists * sizeof(*r->lists));
+    r->lists_n = (uint32_t)lists;
     fill(r, b->entries.ptr, n);
     index_all(r, (uint32_t)hosts, (uint32_t)lists);
     GW_VEC_FINI(&b->entries);

@@ -56,6 +56,7 @@ struct dp_router {
     struct dp_route_candidate *candidates;
     struct dp_route_list *lists;
     struct dp_route_host *hosts;
+    uint32_t lists_n;
     struct dp_route_table by_host, by_path;
     struct dp_route_lengths wildcards; // lengths of ".example.com"
     uint32_t any_host;                 // index, or DP_ROUTE_NO_HOST

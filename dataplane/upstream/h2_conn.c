@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+// Most often a server of HTTP/1.1 behind a port that promises HTTP/2.
+#define NO_HTTP2                                                                                   \
+    "the upstream closed without a word of HTTP/2, which the appProtocol of its Service's port "   \
+    "promises"
 #define READS_PER_TURN 8
 #define REST_READS_MAX 64 // of a connection that takes no more
 
@@ -82,8 +86,7 @@ void dp_h2_conn_die(struct dp_h2_conn *c, const struct gw_err *err) {
 static void lost(struct dp_h2_conn *c) {
     struct gw_err err;
     gw_err_set(&err, GW_ERR_UPSTREAM, 502,
-               c->state == DP_H2_CONN_OPEN ? "the upstream closed the connection"
-                                           : "the upstream closed without a word of HTTP/2");
+               c->state == DP_H2_CONN_OPEN ? "the upstream closed the connection" : NO_HTTP2);
     dp_h2_conn_die(c, &err);
 }
 
@@ -217,7 +220,7 @@ static void on_readable(struct dp_conn *conn) {
         run(c);
         return;
     }
-    if (rc == GW_EOF) gw_err_set(&err, rc, 0, "the upstream closed without a word of HTTP/2");
+    if (rc == GW_EOF) gw_err_set(&err, rc, 0, NO_HTTP2);
     broke(c, &err);
 }
 

@@ -2,6 +2,7 @@
 """x-tandem-explain: who asks, and may, is told how a request was routed."""
 import re
 
+from harness import free_ports
 from plane import Plane, Upstream, rule, to
 
 ASK = [("X-Tandem-Explain", "1")]
@@ -36,13 +37,35 @@ def test_says_why_it_was_refused():
     with Plane(RULES, {"web": []}, dp_args=["--explain", "on"]) as p:
         e = explained(p.get("/none", headers=ASK, host="a.example"))
         assert (e["listener"], e["route"], e["refused"]) == ("default/edge/http", "none", "no_route")
-        assert e["hostnames"] == "a.example,*.example,*"
+        assert (e["hostnames"], e["mismatch"]) == ("a.example,*.example,*", "path")
+        assert "nearest" not in e
         assert explained(p.get("/none", headers=ASK, host="b.c.example"))["hostnames"] == "*.example,*"
         assert explained(p.get("/none", headers=ASK, host="other"))["hostnames"] == "*"
         e = explained(p.get("/bad", headers=ASK))
         assert (e["route"], e["rule"], e["refused"]) == ("default/web", "2", "invalid_backend")
         e = explained(p.get("/y", headers=ASK, host="a.example"))
         assert (e["backend"], e["refused"]) == ("default/web:80", "no_endpoints")
+
+
+def test_says_what_the_nearest_match_lacks():
+    with Plane(RULES, {"web": []}, dp_args=["--explain", "on"]) as p:
+        e = explained(p.get("/x/1", headers=ASK, method="POST"))
+        assert (e["route"], e["nearest"], e["rule"], e["mismatch"]) == ("none", "default/web", "0",
+                                                                      "method")
+        assert e["match"] == "0 PathPrefix /x GET header:x-tier query:q"
+        assert explained(p.get("/x/1", headers=ASK))["mismatch"] == "header:x-tier"
+        e = explained(p.get("/x/1?q=2", headers=[("x-tier", "g"), *ASK]))
+        assert (e["mismatch"], e["refused"]) == ("query:q", "no_route")
+    with Plane(RULES[3:], {"web": []}, dp_args=["--explain", "on"]) as p:
+        e = explained(p.get("/y", headers=ASK, host="other"))
+        assert (e["hostnames"], e["mismatch"]) == ("none", "hostname")
+
+
+def test_an_upstream_that_is_not_there_has_a_code_of_its_own():
+    [port] = free_ports(1)
+    with Plane(RULES, {"web": [port]}, dp_args=["--explain", "on"]) as p:
+        r = p.get("/y", headers=ASK, host="a.example")
+        assert (r.status, r.json()["code"], explained(r)["refused"]) == (503, *["no_connection"] * 2)
 
 
 def test_no_listener_for_the_host():

@@ -496,6 +496,45 @@ static void hostnames_that_were_tried(void) {
     dp_router_free(router);
 }
 
+static void the_nearest_match(void) {
+    static const struct rule rules[] = {
+        {"a.example.com", "=/a", "POST", NULL, NULL},
+        {"a.example.com", "/b", "GET", "x-tier:gold x-lab:1", NULL},
+        {"a.example.com", "/b", "GET", NULL, "q:1"},
+        {"*.example.com", "/c", "PUT", NULL, NULL},
+        {"a.example.com", "/c", "POST", "x-tier:gold", NULL},
+    };
+    static const struct {
+        struct request request;
+        int rule;
+        const char *what, *name;
+    } table[] = {
+        {{"other", "GET", "/a", NULL}, -1, "hostname", ""},
+        {{"", "GET", "/a", NULL}, -1, "hostname", ""},
+        {{".example.com", "GET", "/c", NULL}, -1, "hostname", ""},
+        {{"a.example.com", "POST", "/a/", NULL}, -1, "path", ""},
+        {{"a.example.com", "GET", "/bc", NULL}, -1, "path", ""},
+        {{"a.example.com", "GET", "/a", NULL}, 0, "method", ""},
+        {{"a.example.com", "PUT", "/b/x", NULL}, 1, "method", ""},
+        {{"a.example.com", "GET", "/b", NULL}, 1, "header", "x-tier"},
+        {{"a.example.com", "GET", "/b", "x-tier:gold"}, 1, "header", "x-lab"},
+        {{"a.example.com", "POST", "/c", NULL}, 4, "header", "x-tier"},
+        {{"b.example.com", "GET", "/c", NULL}, 3, "method", ""},
+    };
+    struct dp_router *router = build(rules, GW_ARRAY_LEN(rules));
+    for (size_t i = 0; i < GW_ARRAY_LEN(table); i++) {
+        struct gw_arena a = {0};
+        struct dp_head h = head_of(&table[i].request, &a);
+        struct dp_router_miss miss = dp_router_nearest(router, &h);
+        CU_ASSERT_PTR_NULL(dp_router_match(router, &h));
+        CU_ASSERT_PTR_EQUAL(miss.target, table[i].rule < 0 ? NULL : &rules[table[i].rule]);
+        CU_ASSERT_STRING_EQUAL(miss.what, table[i].what);
+        CU_ASSERT(gw_str_eq(miss.name, gw_str_of(table[i].name)));
+        gw_arena_fini(&a);
+    }
+    dp_router_free(router);
+}
+
 static CU_TestInfo tests[] = {
     {"an empty router matches nothing", an_empty_router_matches_nothing},
     {"hosts that nothing covers", hosts_that_nothing_covers},
@@ -515,6 +554,7 @@ static CU_TestInfo tests[] = {
     {"random rules against a naive matcher", random_rules_against_a_naive_matcher},
     {"ten thousand hosts and paths", ten_thousand_hosts_and_paths},
     {"hostnames that were tried", hostnames_that_were_tried},
+    {"the nearest match", the_nearest_match},
     CU_TEST_INFO_NULL,
 };
 CU_SuiteInfo suite_dataplane_route_router = {"router", NULL, NULL, NULL, NULL, tests};
