@@ -91,6 +91,17 @@ static void ask_loop(struct ctl_admin *a, answer_fn fn, struct gw_str query,
 
 // --- objects -------------------------------------------------------------------------------------
 
+// Notes of others on a Secret may be copies of it, as kubectl's last-applied-configuration is.
+static void drop_notes(json_t *annotations) {
+    const char *key;
+    json_t *v;
+    void *tmp;
+    json_object_foreach_safe(annotations, tmp, key, v) {
+        if (!gw_str_starts(gw_str_of(key), GW_STR("kgateway.dev/")))
+            json_object_del(annotations, key);
+    }
+}
+
 static void redact(json_t *object) {
     json_t *data = json_object_get(object, "data");
     json_t *shown = json_object();
@@ -122,7 +133,10 @@ json_t *ctl_admin_object(const struct ctl_object *o, const json_t *status) {
     if (o->origin.len)
         json_object_set_new(own_member(meta, "annotations"), "kgateway.dev/source",
                             json_stringn(o->origin.ptr, o->origin.len));
-    if (o->kind->values_are_secret) redact(shown);
+    if (o->kind->values_are_secret) {
+        if (json_object_get(meta, "annotations")) drop_notes(own_member(meta, "annotations"));
+        redact(shown);
+    }
     if (status) json_object_set_new(shown, "status", json_deep_copy(status));
     return shown;
 }

@@ -182,11 +182,14 @@ static void secrets_are_not_shown(void) {
     struct site s;
     site_init(&s);
     put(&s, &ctl_res_secret,
-        "{\"metadata\": {\"namespace\": \"a\", \"name\": \"s\"}, \"data\": {\"k\": "
+        "{\"metadata\": {\"namespace\": \"a\", \"name\": \"s\", \"annotations\": "
+        "{\"kubectl.kubernetes.io/last-applied-configuration\": \"{data: aHVudGVyMg==}\", "
+        "\"kgateway.dev/from-env\": \"x=Y\"}}, \"data\": {\"k\": "
         "\"aHVudGVyMg==\", "
         "\"e\": \"\", \"l\": \"YWI=\"}}");
     char *answer = get(&s, "/objects");
     CU_ASSERT_PTR_NULL(strstr(answer, "aHVudGVyMg"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"kgateway.dev/from-env\": \"x=Y\""));
     CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"k\": \"<7 bytes>\""));
     CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"e\": \"<0 bytes>\""));
     CU_ASSERT(has(answer, 200, "\"l\": \"<2 bytes>\""));
