@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Contexts and handshakes over a caller's non-blocking socket. Error texts hold OpenSSL's constant
-// strings and the host that the caller named; no peer's bytes.
+// strings: no peer's bytes, and no name that the caller did not put there.
 #include "shared/tls_internal.h"
 
 #include <openssl/err.h>
@@ -236,12 +236,17 @@ void gw_tls_ctx_unref(struct gw_tls_ctx *c) {
 // --- connections --------------------------------------------------------------------------------
 
 // What the server's certificate must carry, and SNI where it is a name.
-static bool expect_host(SSL *ssl, char *host) {
+static bool expect_host(SSL *ssl, const char *host) {
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-    if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1) return true;
-    ERR_clear_error();
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+    char *name = gw_strdup(host); // OpenSSL's macro casts const away
+    bool is_set = X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
+    if (!is_set) {
+        ERR_clear_error();
+        SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        is_set = SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+    }
+    free(name);
+    return is_set;
 }
 
 struct gw_tls *gw_tls_new(struct gw_tls_ctx *c, int fd, const char *host, struct gw_err *err) {
@@ -253,10 +258,9 @@ struct gw_tls *gw_tls_new(struct gw_tls_ctx *c, int fd, const char *host, struct
     struct gw_tls *t = gw_alloc(sizeof(*t));
     t->ctx = gw_tls_ctx_ref(c);
     t->fd = fd;
-    t->host = c->is_server ? NULL : gw_strdup(host);
     t->ssl = SSL_new(c->ssl_ctx);
     BIO *b = t->ssl ? gw_tls_bio_new(t) : NULL;
-    if (!b || (t->host && !expect_host(t->ssl, t->host))) {
+    if (!b || (!c->is_server && !expect_host(t->ssl, host))) {
         gw_err_set(err, GW_ERR_INTERNAL, 0, "new TLS connection: %s", gw_tls_openssl_reason());
         BIO_free(b);
         gw_tls_free(t);
@@ -274,7 +278,6 @@ void gw_tls_free(struct gw_tls *t) {
     if (!t) return;
     SSL_free(t->ssl);
     gw_tls_ctx_unref(t->ctx);
-    free(t->host);
     free(t->sni);
     free(t->unsent);
     free(t);
@@ -316,8 +319,7 @@ enum gw_rc gw_tls_outcome(struct gw_tls *t, int ssl_rc, const char *what, enum g
     bool is_peers_input = t->ctx->is_server && !t->is_open;
     t->is_broken = true;
     enum gw_rc rc = is_peers_input ? GW_ERR_INPUT : GW_ERR_UPSTREAM;
-    rc = gw_err_set(err, rc, is_peers_input ? 400 : 502, "TLS %s%s%s: %s", what,
-                    t->host ? " with " : "", t->host ? t->host : "", why);
+    rc = gw_err_set(err, rc, is_peers_input ? 400 : 502, "TLS %s: %s", what, why);
     ERR_clear_error();
     return rc;
 }

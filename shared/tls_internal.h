@@ -23,7 +23,6 @@ struct gw_tls_ctx {
 struct gw_tls {
     SSL *ssl;
     struct gw_tls_ctx *ctx;
-    char *host; // client: the server's name; NULL on a server
     int fd;
     int io_errno; // of the last send or recv that failed for good
     bool is_eof, is_open, is_broken;

@@ -251,8 +251,8 @@ static enum gw_rc send_failed(struct gw_tls *t, enum gw_tls_want *want, struct g
     }
     char buf[160];
     t->is_broken = true;
-    return gw_err_set(err, GW_ERR_UPSTREAM, 502, "TLS write%s%s: %s", t->host ? " with " : "",
-                      t->host ? t->host : "", strerror_r(t->io_errno, buf, sizeof(buf)));
+    return gw_err_set(err, GW_ERR_UPSTREAM, 502, "TLS write: %s",
+                      strerror_r(t->io_errno, buf, sizeof(buf)));
 }
 
 enum gw_rc gw_tls_writev(struct gw_tls *t, const struct iovec *iov, int n, size_t *ret_taken,

@@ -67,6 +67,12 @@ static void finish(struct dp_connect *c, struct dp_upconn *conn) {
 
 static void try_next(struct dp_connect *c);
 
+// Callers are told, so texts name no endpoint: who may know finds it beside them in the log.
+static void cannot_connect(struct dp_connect *c, int error) {
+    gw_err_set(&c->err, GW_ERR_UPSTREAM, 503, "cannot connect to the upstream: %s",
+               strerror(error));
+}
+
 static void fail_address(struct dp_connect *c) {
     drop_conn(c);
     if (c->next_addr < c->addrs_n)
@@ -100,7 +106,7 @@ static void handshake(struct dp_connect *c) {
         gw_io_mod(c->upstream->loop, &c->conn->conn.io,
                   want == GW_TLS_WANT_WRITE ? EPOLLOUT : EPOLLIN);
     } else {
-        gw_err_wrap(&c->err, "TLS to %s:%u", c->endpoint->host, c->endpoint->port);
+        gw_err_wrap(&c->err, "the upstream");
         c->err.code = 502;
         fail_address(c);
     }
@@ -117,8 +123,7 @@ static void on_event(struct gw_io *io, uint32_t events GW_UNUSED) {
     socklen_t len = sizeof(error);
     getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error) {
-        gw_err_set(&c->err, GW_ERR_UPSTREAM, 503, "cannot connect to %s:%u: %s", c->endpoint->host,
-                   c->endpoint->port, strerror(error));
+        cannot_connect(c, error);
         fail_address(c);
         return;
     }
@@ -155,8 +160,7 @@ static void try_next(struct dp_connect *c) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     set_port(&a->addr, c->endpoint->port);
     if (connect(fd, (struct sockaddr *)&a->addr, a->len) < 0 && errno != EINPROGRESS) {
-        gw_err_set(&c->err, GW_ERR_UPSTREAM, 503, "cannot connect to %s:%u: %s", c->endpoint->host,
-                   c->endpoint->port, strerror(errno));
+        cannot_connect(c, errno);
         close(fd);
         fail_address(c);
         return;
@@ -184,8 +188,7 @@ static void on_names(void *arg, enum gw_rc rc, const struct dp_dns_addr *addrs, 
 
 static void on_timer(struct gw_timer *t) {
     struct dp_connect *c = GW_CONTAINER_OF(t, struct dp_connect, timer);
-    gw_err_set(&c->err, GW_ERR_TIMEOUT, 504, "no connection to %s:%u in time", c->endpoint->host,
-               c->endpoint->port);
+    gw_err_set(&c->err, GW_ERR_TIMEOUT, 504, "no connection to the upstream in time");
     finish(c, NULL);
 }
 

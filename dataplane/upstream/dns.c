@@ -228,7 +228,7 @@ static void tell_news(struct dp_dns *d) {
 
 static void fail(struct name *n, const char *why) {
     n->failed_until_ms = now_ms(n->dns) + FAILED_MS;
-    gw_err_set(&n->err, GW_ERR_UPSTREAM, 503, "name '%s' %s", n->text, why);
+    gw_err_set(&n->err, GW_ERR_UPSTREAM, 503, "the upstream's name %s", why);
 }
 
 static void on_deadline(struct gw_timer *t) {

@@ -81,8 +81,8 @@ static void on_timer(struct gw_timer *t) {
     struct dp_h2_lease *l = GW_CONTAINER_OF(t, struct dp_h2_lease, timer);
     struct gw_err err;
     stop_waiting(l);
-    gw_err_set(&err, GW_ERR_TIMEOUT, 504, "no HTTP/2 connection to %s:%u had a place in time",
-               l->endpoint->host, l->endpoint->port);
+    gw_err_set(&err, GW_ERR_TIMEOUT, 504,
+               "no HTTP/2 connection to the upstream had a place in time");
     l->ops->granted(l, &err);
 }
 

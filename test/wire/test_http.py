@@ -68,6 +68,10 @@ def test_refused_connection_is_503(t):
     r = t.get("/dead")
     assert r.status == 503
     assert "cannot connect" in r.json()["detail"]
+    # Who asks is told why, and not what the cluster looks like inside; the log tells.
+    assert b"127.0.0.1" not in r.body and b"dead" not in r.body
+    line = wait_for("the line", lambda: [l for l in t.access_lines() if l["path"] == "/dead"])[-1]
+    assert line["upstream"].startswith("127.0.0.1:") and "cannot connect" in line["error"]
 
 
 def test_http_02_first_of_equivalent_header_names_counts(t):

@@ -285,6 +285,7 @@ def test_provider_refuses_our_key(t):
 def test_dead_provider(t):
     r = t.chat(ask("dead-model"))
     assert r.status == 503 and "cannot connect" in r.json()["error"]["message"]
+    assert b"127.0.0.1" not in r.body
 
 
 @pytest.mark.parametrize("stream", [False, True])
