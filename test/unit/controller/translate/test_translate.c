@@ -10,7 +10,11 @@
 #include <time.h>
 
 #define MANY_ROUTES 10000
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define ONE_EDIT_MS_MAX 500
+#else
 #define ONE_EDIT_MS_MAX 50
+#endif
 
 // --- a controller without a loop ---------------------------------------------------------------
 
