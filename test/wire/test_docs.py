@@ -9,14 +9,11 @@ import subprocess
 
 import pytest
 
+from examples import BAD, EXAMPLES, GOOD, STATUS, conditions_of, is_ordinary, said_by
 from harness import ROOT, Stack, wait_for
 
 KINDS = ROOT / "docs" / "kinds"
-EXAMPLES = KINDS / "examples"
 PAGES = sorted(KINDS.glob("*.md"))
-BAD = sorted(EXAMPLES.glob("*.bad.yaml"))
-STATUS = sorted(EXAMPLES.glob("*.status.yaml"))
-GOOD = sorted(set(EXAMPLES.glob("*.yaml")) - set(BAD) - set(STATUS))
 FENCE = re.compile(r"<!-- examples/(\S+\.yaml) -->\n```yaml\n(.*?)```\n", re.S)
 C_BLOCK = re.compile(r"```c\n(// file: (\S+\.c)\n.*?)```\n", re.S)
 # Conditions whose object needs nothing said about it; Programmed waits for a data plane.
@@ -41,18 +38,6 @@ def refused_message(example):
     first = example.read_text().splitlines()[0]
     assert first.startswith("# refused: "), first
     return first.removeprefix("# refused: ")
-
-
-def conditions_of(item):
-    """Lines "Kind ns/name[ listener x]: Type Status Reason: message" of an object's status."""
-    meta, status = item["metadata"], item.get("status", {})
-    who = f"{item['kind']} {meta.get('namespace', '-')}/{meta['name']}"
-    lists = [("", status.get("conditions", []))]
-    lists += [("", e["conditions"]) for key in ("parents", "ancestors") for e in status.get(key, [])]
-    lists += [(f" listener {l['name']}", l["conditions"]) for l in status.get("listeners", [])]
-    return [(c["type"], c["status"],
-             f"{who}{where}: {c['type']} {c['status']} {c['reason']}: {c['message']}")
-            for where, conditions in lists for c in conditions]
 
 
 @functools.cache
@@ -111,13 +96,9 @@ def test_good_examples_have_the_statuses_that_pages_speak_of():
 def test_status_example_has_exactly_its_conditions(example):
     events, objects = loaded()
     assert events[example.name]["ok"], events[example.name]["text"]
-    said = [l.removeprefix("# status: ") for l in example.read_text().splitlines()
-            if l.startswith("# status: ")]
-    ordinary = re.compile(r": (Accepted True Accepted|ResolvedRefs True ResolvedRefs|"
-                          r"Conflicted False NoConflicts|Programmed False Pending): ")
+    said = said_by(example)
     found = [line for item in objects[example.name] for _, _, line in conditions_of(item)]
-    assert sorted(said) == sorted(
-        l for l in found if not ordinary.search(l) or l in said)
+    assert sorted(said) == sorted(l for l in found if not is_ordinary(l) or l in said)
     page = page_of(example).read_text()
     for line in said:
         _, condition, message = line.split(": ", 2)

@@ -2,11 +2,13 @@
 """What is valid and cannot work says why: whole statuses of Gateways, routes and backends whose
 references are wrong, the answers that clients get meanwhile, and that both end with the cause."""
 import contextlib
+import re
 import ssl
 
 import pytest
 
 from certs import Ca, secret
+from examples import GOOD, STATUS, conditions_of, said_by
 from harness import wait_for
 from line import docs, gateway, route, service
 from statuses import (CONTROLLER, GROUP, RESOLVED, conditions, gateway_status, listener_status,
@@ -276,3 +278,34 @@ stringData: {{api-key: sk-test}}
     for name in ("keyless", "refused"):
         wait_status(cluster, "HTTPRoute", name, route_status(ns))
         cluster.wait_condition("LLMBackend", name, "Programmed")
+
+
+# --- the documentation's examples -----------------------------------------------------------------
+
+# What a folder alone says, because on a cluster somebody else may speak of it, and what a cluster
+# alone does not do (docs/decisions/0009).
+FOLDER_ALONE = ("Gateway default/classless: Accepted False Pending: ",
+                "HTTPRoute default/no-gateway: Accepted False NoMatchingParent: ",
+                "LLMBackend default/from-env: ResolvedRefs False InvalidSecretRef: ")
+
+
+def test_examples_have_the_statuses_that_they_say(cluster, api, controller):
+    """Those that a folder has, word for word (test/wire/test_docs.py)."""
+    texts = [p.read_text() for p in GOOD + STATUS]
+    for name in set(re.findall(r"^ +namespace: (\S+)$", "\n".join(texts), re.M)):
+        api.kubectl("create", "namespace", name, check=False)
+    text = docs(*texts)
+    cluster.applied.append(text)
+    _, out = cluster.kubectl("apply", "-f", "-", stdin=text, check=False)
+    refused = [l for l in out.splitlines() if "is invalid" in l]
+    assert all("EndpointSlice" in l for l in refused), out  # loopback is for folders alone
+    said = [l for p in STATUS for l in said_by(p) if not l.startswith(FOLDER_ALONE)]
+
+    def compare():
+        kinds = ("GatewayClass", "Gateway", "HTTPRoute", "LLMBackend")
+        found = {line.replace(cluster.ns, "default") for k in kinds
+                 for item in cluster.list(k) for _, _, line in conditions_of(item)}
+        missing = [l for l in said if l not in found]
+        assert not missing, f"{missing} of {sorted(found)}"
+        return True
+    wait_for("every condition", compare)
