@@ -141,6 +141,23 @@ json_t *ctl_admin_object(const struct ctl_object *o, const json_t *status) {
     return shown;
 }
 
+json_t *ctl_admin_refused(const struct ctl_refused *r, const json_t *status) {
+    json_t *shown = json_copy(r->json);
+    json_t *meta = own_member(shown, "metadata");
+    if (r->kind->values_are_secret) {
+        json_object_clear(shown);
+        meta = json_pack("{s:s%, s:s%}", "namespace", r->ns.ptr, r->ns.len, "name", r->name.ptr,
+                         r->name.len);
+        json_object_set_new(shown, "kind", json_string(r->kind->name));
+        json_object_set_new(shown, "metadata", meta);
+    }
+    json_t *reason = json_string(r->reason); // NULL where a peer's bytes are no UTF-8
+    json_object_set_new(own_member(meta, "annotations"), "kgateway.dev/refused",
+                        reason ? reason : json_string("refused"));
+    if (status) json_object_set_new(shown, "status", json_deep_copy(status));
+    return shown;
+}
+
 // The decoded value of a member of a query string into dst; false where it is absent or too long.
 static bool query_get(struct gw_str query, struct gw_str name, char *dst, size_t cap) {
     while (query.ptr) {
@@ -163,6 +180,26 @@ static bool query_get(struct gw_str query, struct gw_str name, char *dst, size_t
     return false;
 }
 
+static bool is_asked_for(const struct ctl_res_kind *kind, struct gw_str ns, struct gw_str name,
+                         const char *asked_ns, const char *asked_name) {
+    return !(asked_ns && kind->namespaced && !gw_str_eq(ns, gw_str_of(asked_ns))) &&
+           !(asked_name && !gw_str_eq(name, gw_str_of(asked_name)));
+}
+
+static void add_refused(struct ctl_admin *a, const struct ctl_res_kind *kind, const char *ns,
+                        const char *name, bool is_follower, json_t *items) {
+    size_t n = 0;
+    const struct ctl_refused **list = a->o.refused ? a->o.refused(a->o.arg, &n) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        const struct ctl_refused *r = list[i];
+        if (r->kind != kind || !is_asked_for(kind, r->ns, r->name, ns, name)) continue;
+        const json_t *status =
+            is_follower ? NULL : ctl_status_get(a->o.status, kind, r->ns, r->name);
+        json_array_append_new(items, ctl_admin_refused(r, status));
+    }
+    free(list);
+}
+
 static void add_kind(struct ctl_admin *a, const struct ctl_res_kind *kind, const char *ns,
                      const char *name, json_t *items) {
     size_t n;
@@ -170,13 +207,13 @@ static void add_kind(struct ctl_admin *a, const struct ctl_res_kind *kind, const
     const struct ctl_object **list = ctl_store_list(a->o.store, kind, &n);
     for (size_t i = 0; i < n; i++) {
         const struct ctl_object *o = list[i];
-        if (ns && kind->namespaced && !gw_str_eq(o->ns, gw_str_of(ns))) continue;
-        if (name && !gw_str_eq(o->name, gw_str_of(name))) continue;
+        if (!is_asked_for(kind, o->ns, o->name, ns, name)) continue;
         const json_t *status =
             is_follower ? NULL : ctl_status_get(a->o.status, kind, o->ns, o->name);
         json_array_append_new(items, ctl_admin_object(o, status));
     }
     free(list);
+    add_refused(a, kind, ns, name, is_follower, items);
 }
 
 static void answer_objects(struct ctl_admin *a, struct gw_str query, struct gw_httpd_answer *ret) {

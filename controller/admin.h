@@ -7,6 +7,7 @@
 
 #include "controller/publish/publish.h"
 #include "controller/source/dir.h"
+#include "controller/source/kube.h"
 #include "controller/status/status.h"
 
 // How long a question waits for the loop before it is answered with 503; well below the five
@@ -25,6 +26,9 @@ struct ctl_admin_opts {
     // loop. NULL: it is.
     bool (*is_ready)(void *arg, struct gw_text *ret_problems);
     json_t *(*source)(void *arg); // for /source, new reference; NULL: 404
+    // As ctl_kube_source_refused: objects that are shown although the store has none of them. NULL:
+    // there are none.
+    const struct ctl_refused **(*refused)(void *arg, size_t *ret_n);
     // Whether another replica writes statuses: objects are shown with those of the API server then.
     // NULL: none does.
     bool (*is_follower)(void *arg);
@@ -43,5 +47,8 @@ void ctl_admin_event(struct ctl_admin *a, const char *now, const struct ctl_sour
 // One object as it is shown: its manifest with our status, where it came from as annotation
 // kgateway.dev/source, its generation, and sizes in place of the values of a Secret.
 json_t *ctl_admin_object(const struct ctl_object *o, const json_t *status);
+// One that is refused: the reason is annotation kgateway.dev/refused. Nothing of it was checked, so
+// a Secret is shown by its name alone.
+json_t *ctl_admin_refused(const struct ctl_refused *r, const json_t *status);
 
 #endif

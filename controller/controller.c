@@ -145,6 +145,11 @@ static json_t *dump_source(void *arg) {
     return dump;
 }
 
+static const struct ctl_refused **refused(void *arg, size_t *ret_n) {
+    const struct ctl_controller *c = arg;
+    return c->cluster.source ? ctl_kube_source_refused(c->cluster.source, ret_n) : NULL;
+}
+
 static bool is_follower(void *arg) {
     const struct ctl_controller *c = arg;
     return c->cluster.lease && !ctl_lease_is_held(c->cluster.lease);
@@ -244,6 +249,7 @@ static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, s
                                                       .status = c->status,
                                                       .is_ready = is_ready,
                                                       .source = o->source_dir ? NULL : dump_source,
+                                                      .refused = refused,
                                                       .is_follower = is_follower,
                                                       .arg = c,
                                                       .host = o->admin_host,

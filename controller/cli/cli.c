@@ -115,15 +115,31 @@ static json_t *fetch_items(const struct ask *a) {
     return items;
 }
 
+// All objects of a kind (of a name, where it is not NULL) in all namespaces, as a list; NULL: they
+// cannot be had.
+static json_t *fetch_all(const struct ask *a, const struct ctl_res_kind *kind, const char *name) {
+    struct gw_text path = {0};
+    struct gw_err err;
+    gw_text_adds(&path, "/objects");
+    add_query(&path, "kind", kind->plural);
+    add_query(&path, "name", name);
+    GW_JSON_AUTO answer = a->o->fetch(a->server, path.ptr, &err);
+    gw_text_fini(&path);
+    return json_incref(gw_json_get(answer, "items"));
+}
+
+// With the first namespace that has one of the name: -n is easily forgotten.
 static int not_found(const struct ask *a) {
-    char text[512];
+    char text[768];
     const char *ns = a->ns ? a->ns : "default";
     bool scoped = a->kind->namespaced && !a->all_namespaces;
-    if (a->name)
-        snprintf(text, sizeof(text), "%s \"%s\" not found%s%s", a->kind->plural, a->name,
-                 scoped ? " in namespace " : "", scoped ? ns : "");
-    else
-        snprintf(text, sizeof(text), "nothing found");
+    GW_JSON_AUTO others = scoped ? fetch_all(a, a->kind, a->name) : NULL;
+    struct gw_str other =
+        gw_json_str(gw_json_get(json_array_get(others, 0), "metadata"), "namespace");
+    snprintf(text, sizeof(text), "%s \"%s\" not found%s%s%s" GW_STR_FMT "%s", a->kind->plural,
+             a->name, scoped ? " in namespace " : "", scoped ? ns : "",
+             other.len ? " (there is one in namespace " : "", GW_STR_ARG(other),
+             other.len ? ": -n)" : "");
     return fail(a, 1, text);
 }
 
@@ -184,6 +200,17 @@ static int command_get(struct ask *a) {
     return 0;
 }
 
+static void describe(const struct ask *a, const json_t *object, const json_t *events,
+                     struct gw_text *out) {
+    GW_CLEANUP(gw_text_fini) struct gw_text untold = {0};
+    if (a->kind == &ctl_res_http_route && !cli_parents_all_told(object)) {
+        GW_JSON_AUTO gateways = fetch_all(a, &ctl_res_gateway, NULL);
+        GW_JSON_AUTO classes = fetch_all(a, &ctl_res_gateway_class, NULL);
+        cli_parents(object, gateways, classes, &untold);
+    }
+    cli_describe(a->kind, object, events, untold.len ? untold.ptr : NULL, out);
+}
+
 static int command_describe(struct ask *a) {
     int status = take_kind_and_name(a);
     if (status) return status;
@@ -198,7 +225,7 @@ static int command_describe(struct ask *a) {
     struct gw_text t = {0};
     for (size_t i = 0; i < json_array_size(items); i++) {
         if (i) gw_text_adds(&t, "\n");
-        cli_describe(a->kind, json_array_get(items, i), events, &t);
+        describe(a, json_array_get(items, i), events, &t);
     }
     print(a, &t);
     return 0;

@@ -30,9 +30,15 @@ void cli_table(const struct ctl_res_kind *kind, const json_t *items, bool with_n
                bool with_kind, const char *now, struct gw_text *out);
 // A tree as YAML, indented by so many blanks.
 void cli_yaml(const json_t *v, unsigned indent, struct gw_text *out);
-// events: of GET /events, or NULL.
+// events: of GET /events, or NULL. untold: lines that follow the status, or NULL.
 void cli_describe(const struct ctl_res_kind *kind, const json_t *object, const json_t *events,
-                  struct gw_text *out);
+                  const char *untold, struct gw_text *out);
+
+// Whether the status of an HTTPRoute speaks of each of its parents; where it does not, a line for
+// each of the others says why. gateways, classes: all that the controller has.
+bool cli_parents_all_told(const json_t *route);
+void cli_parents(const json_t *route, const json_t *gateways, const json_t *classes,
+                 struct gw_text *out);
 
 // "True" where all conditions of that type say so (an object's own and those of its parents or
 // ancestors), "False" or "Unknown" where one says so, "" where there is none.

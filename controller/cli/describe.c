@@ -13,12 +13,16 @@ static void line(struct gw_text *out, const char *label, struct gw_str value) {
     gw_text_addf(out, "%-14s" GW_STR_FMT "\n", label, GW_STR_ARG(value));
 }
 
-static void add_map(struct gw_text *out, const char *label, json_t *map, const char *skip) {
+// What the controller adds to annotations for tandemctl alone.
+#define SOURCE "kgateway.dev/source"
+#define REFUSED "kgateway.dev/refused"
+
+static void add_map(struct gw_text *out, const char *label, json_t *map) {
     const char *key;
     json_t *v;
     bool any = false;
     json_object_foreach(map, key, v) {
-        if (skip && strcmp(key, skip) == 0) continue;
+        if (strcmp(key, SOURCE) == 0 || strcmp(key, REFUSED) == 0) continue;
         struct gw_str value = gw_json_str_of(v);
         gw_text_addf(out, "%-14s%s=" GW_STR_FMT "\n", any ? "" : label, key, GW_STR_ARG(value));
         any = true;
@@ -116,18 +120,20 @@ static void add_events(const json_t *events, struct gw_str source, struct gw_tex
 }
 
 void cli_describe(const struct ctl_res_kind *kind, const json_t *object, const json_t *events,
-                  struct gw_text *out) {
+                  const char *untold, struct gw_text *out) {
     const json_t *meta = gw_json_get(object, "metadata");
     json_t *annotations = gw_json_get(meta, "annotations");
-    struct gw_str source = gw_json_str(annotations, "kgateway.dev/source");
+    struct gw_str source = gw_json_str(annotations, SOURCE);
+    struct gw_str refused = gw_json_str(annotations, REFUSED);
     line(out, "Name:", gw_json_str(meta, "name"));
     if (kind->namespaced) line(out, "Namespace:", gw_json_str(meta, "namespace"));
-    add_map(out, "Labels:", gw_json_get(meta, "labels"), NULL);
-    add_map(out, "Annotations:", annotations, "kgateway.dev/source");
+    add_map(out, "Labels:", gw_json_get(meta, "labels"));
+    add_map(out, "Annotations:", annotations);
     line(out, "API Version:", gw_json_str(object, "apiVersion"));
     line(out, "Kind:", gw_json_str(object, "kind"));
     gw_text_addf(out, "%-14s%lld\n", "Generation:", (long long)gw_json_int(meta, "generation", 0));
     if (source.len) line(out, "Source:", source);
+    if (refused.len) line(out, "Refused:", refused);
     static const char *const told[] = {"apiVersion", "kind", "metadata", "status", NULL};
     const char *key;
     json_t *v;
@@ -143,5 +149,6 @@ void cli_describe(const struct ctl_res_kind *kind, const json_t *object, const j
         if (out->ptr[at] >= 'a' && out->ptr[at] <= 'z') out->ptr[at] -= 'a' - 'A';
     }
     add_status(gw_json_get(object, "status"), out);
+    if (untold) gw_text_addf(out, "Not told of:\n%s", untold);
     add_events(events, source, out);
 }

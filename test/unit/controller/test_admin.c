@@ -221,6 +221,31 @@ static void an_object_tells_more_than_its_manifest(void) {
     site_fini(&s);
 }
 
+static void a_refused_object_is_shown_with_the_reason(void) {
+    GW_JSON_AUTO route = json_loads("{\"kind\": \"HTTPRoute\", \"metadata\": {\"name\": \"r\"}, "
+                                    "\"spec\": 1, \"status\": {\"a\": 1}}",
+                                    0, NULL);
+    GW_JSON_AUTO secret = json_loads("{\"kind\": \"Secret\", \"metadata\": {\"name\": \"s\", "
+                                     "\"annotations\": {\"x\": \"hidden\"}}, \"data\": \"hidden\"}",
+                                     0, NULL);
+    char reason[] = "spec: must be an object";
+    struct ctl_refused r = {&ctl_res_http_route, GW_STR("a"), GW_STR("r"), 1, reason, route};
+    struct ctl_refused s = {&ctl_res_secret, GW_STR("a"), GW_STR("s"), 1, reason, secret};
+    GW_JSON_AUTO shown = ctl_admin_refused(&r, NULL);
+    const json_t *annotations = gw_json_path(shown, "metadata.annotations");
+    CU_ASSERT(gw_str_eq(gw_json_str(annotations, "kgateway.dev/refused"), gw_str_of(reason)));
+    CU_ASSERT_EQUAL(gw_json_int(shown, "spec", 0), 1);
+    CU_ASSERT_PTR_NOT_NULL(gw_json_path(shown, "status.a"));
+    CU_ASSERT_PTR_NULL(gw_json_path(route, "metadata.annotations"));
+    GW_JSON_AUTO bare = ctl_admin_refused(&s, NULL);
+    char *text = json_dumps(bare, JSON_SORT_KEYS);
+    CU_ASSERT_STRING_EQUAL(
+        text, "{\"kind\": \"Secret\", \"metadata\": {\"annotations\": {\"kgateway.dev/refused\": "
+              "\"spec: must be an object\"}, \"name\": \"s\", \"namespace\": \"a\"}}");
+    CU_ASSERT_PTR_NOT_NULL(gw_json_get(secret, "data"));
+    free(text);
+}
+
 static void the_last_events_are_kept(void) {
     struct site s;
     site_init(&s);
@@ -249,6 +274,7 @@ static CU_TestInfo tests[] = {
     {"objects are chosen", objects_are_chosen},
     {"secrets are not shown", secrets_are_not_shown},
     {"an object tells more than its manifest", an_object_tells_more_than_its_manifest},
+    {"a refused object is shown with the reason", a_refused_object_is_shown_with_the_reason},
     {"the last events are kept", the_last_events_are_kept},
     CU_TEST_INFO_NULL,
 };

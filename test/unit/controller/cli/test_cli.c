@@ -5,12 +5,16 @@
 #include <CUnit/CUnit.h>
 #include <stdlib.h>
 
+#define EMPTY "{\"items\": []}"
+
 static const char *answer;   // what the controller says; NULL: it is not there
+static bool is_empty_first;  // the first question is answered with an empty list
 static char asked_path[512]; // of the first question
 static char asked_server[128];
 
 static json_t *fetch(const char *server, const char *path, struct gw_err *err) {
-    if (!*asked_path) {
+    bool is_first = !*asked_path;
+    if (is_first) {
         snprintf(asked_path, sizeof(asked_path), "%s", path);
         snprintf(asked_server, sizeof(asked_server), "%s", server);
     }
@@ -18,7 +22,7 @@ static json_t *fetch(const char *server, const char *path, struct gw_err *err) {
         gw_err_set(err, GW_ERR_UPSTREAM, 0, "no controller answers");
         return NULL;
     }
-    json_t *v = json_loads(answer, 0, NULL);
+    json_t *v = json_loads(is_first && is_empty_first ? EMPTY : answer, 0, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(v);
     return v;
 }
@@ -53,8 +57,6 @@ static void run_fini(struct run *r) {
     free(r->out);
     free(r->err);
 }
-
-#define EMPTY "{\"items\": []}"
 
 static void what_is_asked_wrongly(void) {
     static const struct {
@@ -216,17 +218,19 @@ static void other_formats(void) {
 
 static void described(void) {
     answer = "{\"items\": [{\"apiVersion\": \"g/v1\", \"kind\": \"HTTPRoute\", " META(
-        "default", "web") ", \"spec\": {\"hostnames\": [\"a.com\"]}, \"status\": {\"parents\": "
-                          "[{\"parentRef\": "
-                          "{\"name\": \"edge\", \"sectionName\": \"http\"}, \"conditions\": "
-                          "[{\"type\": \"Accepted\", "
-                          "\"status\": \"False\", \"reason\": \"NoMatchingParent\", \"message\": "
-                          "\"no listener\"}]}]}}],"
-                          " \"events\": [{\"time\": \"T1\", \"file\": \"r.yaml\", \"ok\": true, "
-                          "\"text\": \"1 added\"}, "
-                          "{\"time\": \"T2\", \"file\": \"s.yaml\", \"ok\": true, \"text\": "
-                          "\"x\"}, {\"time\": \"T3\", "
-                          "\"file\": \"r.yaml\", \"ok\": false, \"text\": \"r.yaml:1: no\"}]}";
+        "default",
+        "web") ", \"spec\": {\"hostnames\": [\"a.com\"], \"parentRefs\": [{\"name\": \"edge\", "
+               "\"sectionName\": \"http\"}]}, \"status\": {\"parents\": "
+               "[{\"controllerName\": \"kgateway.dev/tandem\", \"parentRef\": "
+               "{\"name\": \"edge\", \"sectionName\": \"http\"}, \"conditions\": "
+               "[{\"type\": \"Accepted\", "
+               "\"status\": \"False\", \"reason\": \"NoMatchingParent\", \"message\": "
+               "\"no listener\"}]}]}}],"
+               " \"events\": [{\"time\": \"T1\", \"file\": \"r.yaml\", \"ok\": true, "
+               "\"text\": \"1 added\"}, "
+               "{\"time\": \"T2\", \"file\": \"s.yaml\", \"ok\": true, \"text\": "
+               "\"x\"}, {\"time\": \"T3\", "
+               "\"file\": \"r.yaml\", \"ok\": false, \"text\": \"r.yaml:1: no\"}]}";
     struct run r = run("describe httproute web");
     CU_ASSERT_STRING_EQUAL(r.out, "Name:         web\n"
                                   "Namespace:    default\n"
@@ -239,6 +243,9 @@ static void described(void) {
                                   "Spec:\n"
                                   "  hostnames:\n"
                                   "  - a.com\n"
+                                  "  parentRefs:\n"
+                                  "  - name: edge\n"
+                                  "    sectionName: http\n"
                                   "Status:\n"
                                   "  Gateway edge, section http:\n"
                                   "    TYPE       STATUS   REASON             MESSAGE\n"
@@ -247,6 +254,67 @@ static void described(void) {
                                   "  T1  Applied  1 added\n"
                                   "  T3  Refused  r.yaml:1: no\n");
     run_fini(&r);
+}
+
+// In a cluster nobody may write of what is wrong with these, so tandemctl finds out.
+static void parents_that_no_status_speaks_of(void) {
+    static const char classes[] =
+        "[{\"metadata\": {\"name\": \"ours\"}, \"spec\": {\"controllerName\": "
+        "\"kgateway.dev/tandem\"}}, {\"metadata\": {\"name\": \"theirs\"}, \"spec\": "
+        "{\"controllerName\": \"a.com/b\"}}]";
+    static const char gateways[] =
+        "[{\"metadata\": {\"namespace\": \"n\", \"name\": \"edge\"}, \"spec\": "
+        "{\"gatewayClassName\": \"ours\"}}, {\"metadata\": {\"namespace\": \"m\", \"name\": "
+        "\"edge\"}, \"spec\": {\"gatewayClassName\": \"theirs\"}}, {\"metadata\": {\"namespace\": "
+        "\"n\", \"name\": \"lone\"}, \"spec\": {\"gatewayClassName\": \"none\"}}]";
+    static const struct {
+        const char *refs, *parents, *want;
+    } cases[] = {
+        {"[]", "[]", "  no parentRefs: the route belongs to no Gateway\n"},
+        {"[{\"name\": \"egde\"}]", "[]",
+         "  Gateway n/egde: does not exist (is parentRefs[].namespace missing?)\n"},
+        {"[{\"name\": \"edge\", \"namespace\": \"m\"}]", "[]",
+         "  Gateway m/edge: its GatewayClass 'theirs' is of another controller, 'a.com/b'\n"},
+        {"[{\"name\": \"lone\"}]", "[]",
+         "  Gateway n/lone: its GatewayClass 'none' does not exist\n"},
+        {"[{\"kind\": \"Service\", \"group\": \"\", \"name\": \"web\"}]", "[]",
+         "  Service n/web: only Gateways of gateway.networking.k8s.io can be parents here\n"},
+        {"[{\"name\": \"edge\"}]",
+         "[{\"controllerName\": \"a.com/b\", \"parentRef\": {\"name\": "
+         "\"edge\"}}]",
+         "  Gateway n/edge: nothing was told of the route yet\n"},
+        {"[{\"name\": \"edge\"}, {\"name\": \"edge\", \"port\": 80}]",
+         "[{\"controllerName\": \"kgateway.dev/tandem\", \"parentRef\": {\"name\": \"edge\"}}]",
+         "  Gateway n/edge: nothing was told of the route yet\n"},
+        {"[{\"name\": \"edge\"}]",
+         "[{\"controllerName\": \"kgateway.dev/tandem\", \"parentRef\": {\"name\": \"edge\"}}]",
+         ""},
+    };
+    GW_JSON_AUTO g = json_loads(gateways, 0, NULL);
+    GW_JSON_AUTO c = json_loads(classes, 0, NULL);
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        json_t *refs = json_loads(cases[i].refs, 0, NULL);
+        json_t *parents = json_loads(cases[i].parents, 0, NULL);
+        GW_JSON_AUTO route = json_pack("{s{ss}s{so}s{so}}", "metadata", "namespace", "n", "spec",
+                                       "parentRefs", refs, "status", "parents", parents);
+        struct gw_text out = {0};
+        CU_ASSERT_EQUAL(cli_parents_all_told(route), !*cases[i].want);
+        cli_parents(route, g, c, &out);
+        CU_ASSERT_STRING_EQUAL(out.ptr ? out.ptr : "", cases[i].want);
+        gw_text_fini(&out);
+    }
+}
+
+static void one_of_another_namespace(void) {
+    answer = "{\"items\": [{\"kind\": \"Service\", \"metadata\": {\"namespace\": \"shop\", "
+             "\"name\": \"a\"}}]}";
+    is_empty_first = true;
+    struct run r = run("describe svc a");
+    CU_ASSERT_EQUAL(r.status, 1);
+    CU_ASSERT_STRING_EQUAL(r.err, "error: services \"a\" not found in namespace default (there is "
+                                  "one in namespace shop: -n)\n");
+    run_fini(&r);
+    is_empty_first = false;
 }
 
 static void conditions(void) {
@@ -333,6 +401,8 @@ static CU_TestInfo tests[] = {
     {"all kinds in tables", all_kinds_in_tables},
     {"other formats", other_formats},
     {"described", described},
+    {"parents that no status speaks of", parents_that_no_status_speaks_of},
+    {"one of another namespace", one_of_another_namespace},
     {"conditions", conditions},
     {"ages", ages},
     {"trees as YAML", trees_as_yaml},
