@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one kind's name does not tell: the slices of a Service, the grants of a namespace, and
-// whether a selector takes a namespace.
+// What one kind's name does not tell: the slices of a Service, and whether a selector takes a
+// namespace.
 #include "controller/translate/tr.h"
 
 // --- indexes -----------------------------------------------------------------------------------
 
-static void set_free(void *arg) {
+void tr_set_free(void *arg) {
     gw_map_fini(arg, NULL);
     free(arg);
 }
 
-static void set_put(struct gw_map *sets, struct gw_str key, struct gw_str member, void *any) {
+void tr_set_put(struct gw_map *sets, struct gw_str key, struct gw_str member, void *any) {
     struct gw_map *set = gw_map_get(sets, key);
     if (!set) {
         set = gw_alloc(sizeof(*set));
@@ -19,11 +19,11 @@ static void set_put(struct gw_map *sets, struct gw_str key, struct gw_str member
     gw_map_put(set, member, any);
 }
 
-static void set_del(struct gw_map *sets, struct gw_str key, struct gw_str member) {
+void tr_set_del(struct gw_map *sets, struct gw_str key, struct gw_str member) {
     struct gw_map *set = gw_map_get(sets, key);
     if (!set) return;
     gw_map_del(set, member);
-    if (set->len == 0) set_free(gw_map_del(sets, key));
+    if (set->len == 0) tr_set_free(gw_map_del(sets, key));
 }
 
 static void index_slice(struct ctl_translator *t, const struct ctl_object *o, struct gw_str ns,
@@ -36,13 +36,13 @@ static void index_slice(struct ctl_translator *t, const struct ctl_object *o, st
             gw_json_str(gw_json_path(o->json, "metadata.labels"), "kubernetes.io/service-name");
     char *was = gw_map_del(&t->slices, self);
     if (was) {
-        set_del(&t->slices_of, tr_key(service_key, ns, gw_str_of(was)), name);
+        tr_set_del(&t->slices_of, tr_key(service_key, ns, gw_str_of(was)), name);
         tr_fire(t, "Slices", ns, gw_str_of(was));
         free(was);
     }
     if (service.len == 0) return;
     gw_map_put(&t->slices, self, gw_strndup(service.ptr, service.len));
-    set_put(&t->slices_of, tr_key(service_key, ns, service), name, t);
+    tr_set_put(&t->slices_of, tr_key(service_key, ns, service), name, t);
     tr_fire(t, "Slices", ns, service);
 }
 
@@ -64,18 +64,14 @@ void tr_index(struct ctl_translator *t, const struct ctl_res_kind *kind, struct 
     if (kind == &ctl_res_endpoint_slice) {
         index_slice(t, o, ns, name);
     } else if (kind == &ctl_res_reference_grant) {
-        if (o)
-            set_put(&t->grants_of, ns, name, t);
-        else
-            set_del(&t->grants_of, ns, name);
-        tr_fire(t, "Grants", ns, GW_STR(""));
+        tr_grant_index(t, o, ns, name);
     }
 }
 
 void tr_index_free(struct ctl_translator *t) {
     gw_map_fini(&t->slices, free);
-    gw_map_fini(&t->slices_of, set_free);
-    gw_map_fini(&t->grants_of, set_free);
+    gw_map_fini(&t->slices_of, tr_set_free);
+    tr_grants_free(t);
 }
 
 struct gw_str *tr_slices_of(const struct ctl_translator *t, struct gw_str ns, struct gw_str service,
@@ -84,49 +80,6 @@ struct gw_str *tr_slices_of(const struct ctl_translator *t, struct gw_str ns, st
     const struct gw_map *set = gw_map_get(&t->slices_of, tr_key(key, ns, service));
     *ret_n = set ? set->len : 0;
     return set ? gw_map_sorted_keys(set) : NULL;
-}
-
-// --- permissions -------------------------------------------------------------------------------
-
-static bool grant_is_from(const json_t *grant, struct gw_str kind, struct gw_str from_ns) {
-    const json_t *list = gw_json_path(grant, "spec.from");
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *f = json_array_get(list, i);
-        if (gw_str_eq(gw_json_str(f, "group"), GW_STR(TR_GROUP)) &&
-            gw_str_eq(gw_json_str(f, "kind"), kind) &&
-            gw_str_eq(gw_json_str(f, "namespace"), from_ns))
-            return true;
-    }
-    return false;
-}
-
-static bool grant_is_to(const json_t *grant, struct gw_str group, struct gw_str kind,
-                        struct gw_str name) {
-    const json_t *list = gw_json_path(grant, "spec.to");
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *to = json_array_get(list, i);
-        struct gw_str only = gw_json_str(to, "name");
-        if (gw_str_eq(gw_json_str(to, "group"), group) &&
-            gw_str_eq(gw_json_str(to, "kind"), kind) && (!only.ptr || gw_str_eq(only, name)))
-            return true;
-    }
-    return false;
-}
-
-bool tr_is_granted(const struct ctl_translator *t, struct gw_str from_kind, struct gw_str from_ns,
-                   struct gw_str to_group, struct gw_str to_kind, struct gw_str to_ns,
-                   struct gw_str to_name) {
-    const struct gw_map *set = gw_map_get(&t->grants_of, to_ns);
-    size_t it = 0;
-    struct gw_str name;
-    void *any;
-    while (set && gw_map_next(set, &it, &name, &any)) {
-        const struct ctl_object *g = ctl_store_get(t->store, &ctl_res_reference_grant, to_ns, name);
-        if (g && grant_is_from(g->json, from_kind, from_ns) &&
-            grant_is_to(g->json, to_group, to_kind, to_name))
-            return true;
-    }
-    return false;
 }
 
 // --- selectors ---------------------------------------------------------------------------------

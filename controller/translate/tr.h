@@ -155,7 +155,7 @@ struct ctl_translator {
     struct gw_map attached;  // listener's resource -> unsigned *, routes attached
     struct gw_map slices;    // "ns/slice" -> char *, name of its Service
     struct gw_map slices_of; // "ns/service" -> struct gw_map * of names of slices
-    struct gw_map grants_of; // ns -> struct gw_map * of names of ReferenceGrants
+    struct gw_map grants, grants_from, grants_to; // grant.c
     // For the length of a run.
     struct tr_nodes dirty[TR_TYPE_COUNT];
     struct tr_nodes touched;
@@ -220,7 +220,7 @@ void tr_report_set(struct ctl_translator *t, struct ctl_status_report **last,
                    struct ctl_status_report *next);
 void tr_report_free(struct ctl_status_report *r);
 
-// --- lookup.c: indexes over the store, and permissions -----------------------------------------
+// --- lookup.c: indexes over the store ----------------------------------------------------------
 
 void tr_index(struct ctl_translator *t, const struct ctl_res_kind *kind, struct gw_str ns,
               struct gw_str name);
@@ -229,15 +229,26 @@ void tr_index_free(struct ctl_translator *t);
 // and behind "no ReferenceGrant ..." ("" where grants can be read).
 const char *tr_absence(const struct ctl_translator *t, const struct ctl_res_kind *kind);
 const char *tr_grants_unread(const struct ctl_translator *t);
+// Maps of key -> set, which is a map of members; any is not NULL.
+void tr_set_put(struct gw_map *sets, struct gw_str key, struct gw_str member, void *any);
+void tr_set_del(struct gw_map *sets, struct gw_str key, struct gw_str member);
+void tr_set_free(void *set);
 // Sorted names; owned by caller (the array alone).
 struct gw_str *tr_slices_of(const struct ctl_translator *t, struct gw_str ns, struct gw_str service,
                             size_t *ret_n);
+bool tr_selects(const struct ctl_translator *t, const json_t *selector, struct gw_str ns);
+
+// --- grant.c: permissions ----------------------------------------------------------------------
+
+// o NULL: it is gone.
+void tr_grant_index(struct ctl_translator *t, const struct ctl_object *o, struct gw_str ns,
+                    struct gw_str name);
+void tr_grants_free(struct ctl_translator *t);
 // Whether a ReferenceGrant of namespace to_ns lets objects of from_kind (of the Gateway API's
 // group) of from_ns refer to such an object.
 bool tr_is_granted(const struct ctl_translator *t, struct gw_str from_kind, struct gw_str from_ns,
                    struct gw_str to_group, struct gw_str to_kind, struct gw_str to_ns,
                    struct gw_str to_name);
-bool tr_selects(const struct ctl_translator *t, const json_t *selector, struct gw_str ns);
 
 // --- one file each -----------------------------------------------------------------------------
 
