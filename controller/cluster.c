@@ -86,17 +86,17 @@ void ctl_cluster_translated(struct ctl_cluster *c) {
 
 static void on_lease(void *arg) {
     struct ctl_cluster *c = arg;
-    bool is_held = ctl_lease_is_held(c->lease);
-    if (is_held == c->is_writing) return;
+    bool is_held = ctl_lease_is_held(c->lease), is_news = is_held != c->is_writing;
     c->is_writing = is_held;
-    if (!is_held) {
+    if (is_news && is_held) {
+        ctl_events_start(c->events);
+        ctl_status_writer_start(c->writer);
+        if (c->is_begun) sweep(c);
+    } else if (is_news) {
         ctl_status_writer_stop(c->writer);
         ctl_events_stop(c->events);
-        return;
     }
-    ctl_events_start(c->events);
-    ctl_status_writer_start(c->writer);
-    if (c->is_begun) sweep(c);
+    c->on_lease(c->arg);
 }
 
 // Of a release: two requests to an API server that is near.
@@ -117,14 +117,13 @@ struct ctl_kube_api ctl_cluster_api(const struct ctl_cluster *c) {
 }
 
 static void start_lease(struct ctl_cluster *c, const struct ctl_cluster_opts *o) {
-    char identity[256];
-    ctl_lease_identity(identity, sizeof(identity));
+    ctl_lease_identity(c->identity, sizeof(c->identity));
     c->lease = ctl_lease_new(&(struct ctl_lease_opts){.loop = o->loop,
                                                       .api = ctl_cluster_api(c),
                                                       .ns = c->ns,
                                                       .name = o->lease_name,
-                                                      .identity = identity,
-                                                      .address = "",
+                                                      .identity = c->identity,
+
                                                       .duration_ms = o->duration_ms,
                                                       .renew_ms = o->renew_ms,
                                                       .retry_ms = o->retry_ms,
@@ -139,9 +138,12 @@ enum gw_rc ctl_cluster_init(struct ctl_cluster *c, const struct ctl_cluster_opts
     GW_INFO("source", "API server", GW_KS("server", config.server));
     c->kube = ctl_kube_new(o->loop, &config, err);
     c->ns = gw_strdup(o->ns ? o->ns : config.ns);
+    c->server = gw_strdup(config.server);
     ctl_kube_config_fini(&config);
     if (!c->kube) return err->rc;
     c->store = o->store;
+    c->on_lease = o->on_lease;
+    c->arg = o->arg;
     start_lease(c, o);
     struct ctl_kube_api api = ctl_lease_guard(c->lease);
     c->events = ctl_events_new(
@@ -167,5 +169,6 @@ void ctl_cluster_stop(struct ctl_cluster *c) {
 void ctl_cluster_fini(struct ctl_cluster *c) {
     ctl_kube_free(c->kube);
     free(c->ns);
+    free(c->server);
     *c = (struct ctl_cluster){0};
 }

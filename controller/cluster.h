@@ -17,10 +17,14 @@ struct ctl_cluster {
     struct ctl_lease *lease;
     struct ctl_events *events;
     struct ctl_status_writer *writer;
-    struct ctl_status *status; // borrowed
-    bool is_sweep_due;         // some object has entries of ours and no report
-    bool is_begun;             // the first translation is done: statuses may be compared
-    bool is_writing;           // the Lease is held
+    struct ctl_status *status;   // borrowed
+    bool is_sweep_due;           // some object has entries of ours and no report
+    bool is_begun;               // the first translation is done: statuses may be compared
+    bool is_writing;             // the Lease is held
+    char *server;                // URL of the API server
+    char identity[256];          // among replicas
+    void (*on_lease)(void *arg); // who holds it, or where that one is reached, has changed
+    void *arg;
 };
 
 struct ctl_cluster_opts {
@@ -30,6 +34,8 @@ struct ctl_cluster_opts {
     const char *ns;                           // NULL: the kubeconfig's, or the pod's
     const char *lease_name;                   // in ns
     unsigned duration_ms, renew_ms, retry_ms; // of the Lease; 0: as lease.h says
+    void (*on_lease)(void *arg);
+    void *arg;
 };
 
 enum gw_rc ctl_cluster_init(struct ctl_cluster *c, const struct ctl_cluster_opts *o,

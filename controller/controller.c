@@ -4,6 +4,7 @@
 #include "controller/controller.h"
 
 #include "controller/admin.h"
+#include "controller/advertise.h"
 #include "shared/log.h"
 #include "shared/metric.h"
 
@@ -199,6 +200,34 @@ static void start_kube(struct ctl_controller *c) {
                                                            .arg = c});
 }
 
+// --- replicas ------------------------------------------------------------------------------------
+
+static void on_lease(void *arg) {
+    struct ctl_controller *c = arg;
+    const struct ctl_lease *l = c->cluster.lease;
+    if (ctl_lease_is_held(l))
+        ctl_publish_lead(c->publish);
+    else
+        ctl_publish_follow(c->publish, ctl_lease_is_ours(l) ? "" : ctl_lease_holder_address(l));
+}
+
+static void on_holder_gone(void *arg) {
+    struct ctl_controller *c = arg;
+    ctl_lease_hurry(c->cluster.lease);
+}
+
+static void advertise(struct ctl_controller *c, const struct ctl_options *o, const char *host) {
+    GW_CLEANUP(gw_text_fini) struct gw_text text = {0};
+    uint16_t port = o->advertise_port ? o->advertise_port : ctl_publish_port(c->publish);
+    if (!*host) {
+        GW_WARN("publish",
+                "other replicas cannot reach this one: --advertise HOST:PORT says where");
+        return;
+    }
+    gw_text_addf(&text, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+    ctl_lease_set_address(c->cluster.lease, text.ptr);
+}
+
 static enum gw_rc start_publish(struct ctl_controller *c, const struct ctl_options *o,
                                 struct gw_err *err) {
     struct ctl_publish_opts po = {.loop = c->loop,
@@ -210,12 +239,22 @@ static enum gw_rc start_publish(struct ctl_controller *c, const struct ctl_optio
                                   .on_change = on_publish_change,
                                   .arg = c};
     struct ctl_publish_cluster pc = {.ns = c->cluster.ns, .audience = o->audience};
+    char host[256] = "";
+    if (!o->source_dir && *o->advertise_host)
+        snprintf(host, sizeof(host), "%s", o->advertise_host);
+    else if (!o->source_dir)
+        ctl_advertise_host(o->listen_host, c->cluster.server, host, sizeof(host));
+    struct ctl_publish_replica pr = {
+        .identity = c->cluster.identity, .advertise = host, .on_holder_gone = on_holder_gone};
+    if (!o->source_dir) po.replica = &pr;
     if (!o->state_dir) {
         pc.api = ctl_cluster_api(&c->cluster);
         po.cluster = &pc;
     }
     c->publish = ctl_publish_new(&po, err);
-    return c->publish ? GW_OK : gw_err_wrap(err, "push port");
+    if (!c->publish) return gw_err_wrap(err, "push port");
+    if (!o->source_dir) advertise(c, o, host);
+    return GW_OK;
 }
 
 // --- life ----------------------------------------------------------------------------------------
@@ -230,7 +269,9 @@ static enum gw_rc start(struct ctl_controller *c, const struct ctl_options *o, s
                                                                       .lease_name = o->lease_name,
                                                                       .duration_ms = o->duration_ms,
                                                                       .renew_ms = o->renew_ms,
-                                                                      .retry_ms = o->retry_ms},
+                                                                      .retry_ms = o->retry_ms,
+                                                                      .on_lease = on_lease,
+                                                                      .arg = c},
                                            err) != GW_OK)
         return gw_err_wrap(err, "source");
     ctl_store_on_dirty(c->store, on_dirty, c);

@@ -23,6 +23,10 @@ struct ctl_options {
     const char *state_dir, *namespace, *audience;
     const char *lease_name;                   // of an API server alone
     unsigned duration_ms, renew_ms, retry_ms; // of the Lease; 0: as kube/lease.h says
+    // Where other replicas reach the push port: host "": as advertise.h says; port 0: the one that
+    // is listened at.
+    const char *advertise_host;
+    uint16_t advertise_port;
     const char *const *push_names; // more names of the push server, NULL-terminated; or NULL
     const char *listen_host, *admin_host;
     uint16_t listen_port, admin_port;

@@ -29,7 +29,7 @@ struct args {
     const char *source, *state, *namespace, *audience, *log_level;
     const char *lease_name, *lease_duration, *lease_renew, *lease_retry; // NULL: not given
     struct gw_flag_list push_names;
-    struct gw_flag_hostport listen, admin;
+    struct gw_flag_hostport listen, admin, advertise; // the last: host "": not given
     struct gw_map endpoints;
     bool help, version;
 };
@@ -116,6 +116,9 @@ static enum gw_rc read_time(const char *flag, const char *text, unsigned *ret, s
 }
 
 static enum gw_rc check_lease(const struct args *a, struct ctl_options *ret, struct gw_err *err) {
+    if (ret->source_dir && *a->advertise.host)
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--advertise has no use with a folder, which has one controller");
     const char *unused = a->lease_name       ? "name"
                          : a->lease_duration ? "duration"
                          : a->lease_renew    ? "renew-deadline"
@@ -159,6 +162,8 @@ static enum gw_rc check(const struct args *a, struct ctl_options *ret, struct gw
         .push_names = a->push_names.ptr,
         .listen_host = a->listen.host,
         .listen_port = a->listen.port,
+        .advertise_host = a->advertise.host,
+        .advertise_port = a->advertise.port,
         .admin_host = a->admin.host,
         .admin_port = a->admin.port,
         .endpoints = a->endpoints,
@@ -237,6 +242,9 @@ int main(int argc, char **argv) {
          GW_FLAG_LIST, &a.push_names, 0, 0, 0},
         {"listen", "HOST:PORT", "where data planes connect (127.0.0.1:18443)", GW_FLAG_HOSTPORT,
          &a.listen, 0, 0, 0},
+        {"advertise", "HOST:PORT",
+         "where other replicas reach the push port (default: the address towards the API server)",
+         GW_FLAG_HOSTPORT, &a.advertise, 0, 0, 0},
         {"admin", "HOST:PORT", "where tandemctl asks (127.0.0.1:18080)", GW_FLAG_HOSTPORT, &a.admin,
          0, 0, 0},
         {"endpoint", "NS/SERVICE=HOST:PORT",

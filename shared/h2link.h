@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The push stream: one long HTTP/2 stream (POST /push/v1) over TLS, nghttp2 on both ends, carrying
-// length-prefixed messages (u32 big endian, then that many bytes) both ways. This module moves
-// opaque messages; ir.h says what is in them. Runs on a gw_loop; never on a worker's.
+// length-prefixed messages (u32 big endian, then that many bytes) both ways. POST /relay/v1 on the
+// same port is the stream of another replica of the controller. This module moves opaque messages;
+// ir.h says what is in them. Runs on a gw_loop; never on a worker's.
 // PING every 10 s from both ends; no answer within 10 s closes the connection.
 #ifndef GW_SHARED_H2LINK_H
 #define GW_SHARED_H2LINK_H
@@ -11,6 +12,9 @@
 
 // Bytes queued towards a peer; above it the peer is too slow and is disconnected.
 #define GW_H2LINK_QUEUE_MAX (256u << 20)
+
+#define GW_H2LINK_PUSH "/push/v1"
+#define GW_H2LINK_RELAY "/relay/v1"
 
 // What a peer is told of why it was refused or closed; it may end up in its log.
 #define GW_H2LINK_WHY_MAX 240
@@ -25,6 +29,7 @@ struct gw_h2link_server_opts {
     // Made for ALPN "h2"; takes a reference of its own. NULL: the port is bound and nothing is
     // accepted before gw_h2link_server_use.
     struct gw_tls_ctx *tls;
+    bool takes_relay;         // GW_H2LINK_RELAY is served, too; see gw_h2link_peer_is_relay
     size_t message_bytes_max; // of a peer's first messages: see gw_h2link_peer_set_max
     unsigned peers_max;
     // 0: 10 s, 10 s and GW_H2LINK_QUEUE_MAX. setup_ms: from accept to an authorized stream.
@@ -61,12 +66,14 @@ void gw_h2link_peer_refuse(struct gw_h2link_peer *p, int status, const char *why
 // Of messages that begin from now on.
 void gw_h2link_peer_set_max(struct gw_h2link_peer *p, size_t message_bytes_max);
 const char *gw_h2link_peer_address(const struct gw_h2link_peer *p); // "127.0.0.1:40404"
+bool gw_h2link_peer_is_relay(const struct gw_h2link_peer *p);       // asked for GW_H2LINK_RELAY
 void gw_h2link_peer_set_user(struct gw_h2link_peer *p, void *user);
 void *gw_h2link_peer_user(const struct gw_h2link_peer *p);
 
 struct gw_h2link_client_opts {
     const char *host; // name or address; also what the certificate must carry
     uint16_t port;
+    const char *path;       // static; NULL: GW_H2LINK_PUSH
     struct gw_tls_ctx *tls; // as the server's
     struct gw_secret *token;
     // NULL, or asked for each request instead of token: tokens of a cluster are replaced while they

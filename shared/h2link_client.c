@@ -92,7 +92,7 @@ static int32_t submit(struct gw_h2conn *conn, const struct gw_secret *token) {
         header(":method", GW_STR("POST"), NGHTTP2_NV_FLAG_NONE),
         header(":scheme", GW_STR("https"), NGHTTP2_NV_FLAG_NONE),
         header(":authority", gw_text_str(&authority), NGHTTP2_NV_FLAG_NONE),
-        header(":path", GW_STR(GW_H2LINK_PATH), NGHTTP2_NV_FLAG_NONE),
+        header(":path", gw_str_of(c->opts.path), NGHTTP2_NV_FLAG_NONE),
         header("authorization", gw_text_str(&bearer), NGHTTP2_NV_FLAG_NO_INDEX),
     };
     nghttp2_data_provider body = gw_h2conn_body(conn);
@@ -262,6 +262,7 @@ gw_h2link_client_new(struct gw_loop *l, const struct gw_h2link_client_opts *o, s
     c->loop = l;
     c->opts = *o;
     c->opts.host = c->host = gw_strdup(o->host);
+    if (!c->opts.path) c->opts.path = GW_H2LINK_PUSH;
     gw_tls_ctx_ref(c->opts.tls);
     if (c->opts.token) gw_secret_ref(c->opts.token);
     gw_timer_init(&c->timer, on_timer);

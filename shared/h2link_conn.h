@@ -18,7 +18,6 @@
 
 #include <nghttp2/nghttp2.h>
 
-#define GW_H2LINK_PATH "/push/v1"
 #define GW_H2LINK_WHY "tandem-why" // response header: why the request is refused
 
 struct gw_h2conn;

@@ -38,7 +38,7 @@ struct gw_h2link_peer {
     bool is_counted; // among server->open, and known to the user
     bool is_asked;   // the user was asked and has not answered
     // Of the request:
-    bool is_post, is_path;
+    bool is_post, is_path, is_relay;
     unsigned authorizations;
     struct gw_secret *token;
 };
@@ -58,7 +58,10 @@ static void accept_on(struct gw_h2link_server *s) {
 static void peer_on_header(struct gw_h2conn *c, struct gw_str name, struct gw_str value) {
     struct gw_h2link_peer *p = peer_of(c);
     if (gw_str_eq(name, GW_STR(":method"))) p->is_post = gw_str_eq(value, GW_STR("POST"));
-    if (gw_str_eq(name, GW_STR(":path"))) p->is_path = gw_str_eq(value, GW_STR(GW_H2LINK_PATH));
+    if (gw_str_eq(name, GW_STR(":path"))) {
+        p->is_relay = p->server->opts.takes_relay && gw_str_eq(value, GW_STR(GW_H2LINK_RELAY));
+        p->is_path = p->is_relay || gw_str_eq(value, GW_STR(GW_H2LINK_PUSH));
+    }
     if (!gw_str_eq(name, GW_STR("authorization"))) return;
     p->authorizations++;
     const struct gw_str scheme = GW_STR("bearer ");
@@ -123,7 +126,7 @@ static void peer_on_head(struct gw_h2conn *c) {
     struct gw_secret *token = p->token;
     p->token = NULL;
     if (!p->is_post || !p->is_path) {
-        refuse(p, GW_ERR_INPUT, 404, "the request is not POST " GW_H2LINK_PATH);
+        refuse(p, GW_ERR_INPUT, 404, "the request is not POST " GW_H2LINK_PUSH);
     } else if (!token || p->authorizations != 1) {
         refuse(p, GW_ERR_AUTH, 401, "the request has no token");
     } else {
@@ -348,6 +351,10 @@ void gw_h2link_peer_set_max(struct gw_h2link_peer *p, size_t message_bytes_max) 
 
 const char *gw_h2link_peer_address(const struct gw_h2link_peer *p) {
     return p->address;
+}
+
+bool gw_h2link_peer_is_relay(const struct gw_h2link_peer *p) {
+    return p->is_relay;
 }
 
 void gw_h2link_peer_set_user(struct gw_h2link_peer *p, void *user) {

@@ -61,4 +61,27 @@ void gw_ir_root_finish(struct gw_ir_root *r, char *version); // frees r
 //                follow)
 #define GW_IR_DELTA_SET_MAX 500 // resources in one message, so that none grows without bound
 
+// Between replicas of the controller (POST /relay/v1): one that does not write statuses tells the
+// one that does of the data planes that are connected to it.
+//   replica > holder of the Lease
+//     {"replica": {"identity": "...", "version": "..."}}    first; version of the program
+//     {"relay": {"views": [{"gateway": "ns/name" or "", "root": "<root>", "serial": 7, "reset":
+//     true,
+//                           "set": [{"name": "...", "version": "...", "serial": 5}],
+//                           "remove": ["..."]}],
+//                "planes": [{"id": 1, "gateway": "...", "node": "...", "address": "...", "acked":
+//                7,
+//                            "errors": [{"resource": "...", "version": "...", "reason": "..."}]}],
+//                "gone": [2], "complete": true}}
+//       A view is what the replica's data planes of one Gateway get: serial counts its changes, and
+//       each resource has the serial of its last one. A data plane has acknowledged every resource
+//       whose serial is not above acked, but for those in errors; it is told whole each time.
+//       reset: what was told of the view before does not hold. complete: all is told; at the start
+//       nothing counts before that.
+//   Nothing is answered.
+#define GW_IR_RELAY_VIEWS_MAX 4096  // of one replica, as many as data planes
+#define GW_IR_RELAY_PLANES_MAX 4096 // connections of a push server
+#define GW_IR_RELAY_SET_MAX 5000    // resources of a view in one message
+#define GW_IR_RELAY_ERRORS_MAX 1000 // of one data plane; one that refuses more has acked 0
+
 #endif

@@ -63,6 +63,92 @@ static const struct gw_field delta_fields[] = {
     {0},
 };
 
+// What an integer of JSON holds without loss.
+#define COUNT_MAX ((int64_t)1 << 53)
+#define VERSION_FIELD(member)                                                                      \
+    {                                                                                              \
+        .name = (member), .type = GW_F_STRING, .flags = GW_F_REQUIRED, .pattern = VERSION_PATTERN, \
+        .pattern_says = "is no version"                                                            \
+    }
+#define COUNT_FIELD(member)                                                                        \
+    { .name = (member), .type = GW_F_INT, .flags = GW_F_REQUIRED, .min = 0, .max = COUNT_MAX }
+
+static const struct gw_field replica_fields[] = {
+    {.name = "identity", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .min = 1, .max = 512},
+    {.name = "version", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .max = 64},
+    {0},
+};
+static const struct gw_field relay_set_fields[] = {
+    {.name = "name", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .min = 1, .max = GW_IR_NAME_MAX},
+    VERSION_FIELD("version"),
+    COUNT_FIELD("serial"),
+    {0},
+};
+static const struct gw_field relay_set_elem = {.type = GW_F_OBJECT, .fields = relay_set_fields};
+static const struct gw_field view_fields[] = {
+    {.name = "gateway", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .max = 512},
+    VERSION_FIELD("root"),
+    COUNT_FIELD("serial"),
+    {.name = "reset", .type = GW_F_BOOL, .flags = GW_F_REQUIRED},
+    {.name = "set",
+     .type = GW_F_LIST,
+     .flags = GW_F_REQUIRED,
+     .max = GW_IR_RELAY_SET_MAX,
+     .elem = &relay_set_elem},
+    {.name = "remove",
+     .type = GW_F_LIST,
+     .flags = GW_F_REQUIRED,
+     .max = GW_IR_RELAY_SET_MAX,
+     .elem = &name_elem},
+    {0},
+};
+static const struct gw_field view_elem = {.type = GW_F_OBJECT, .fields = view_fields};
+static const struct gw_field plane_error_fields[] = {
+    {.name = "resource",
+     .type = GW_F_STRING,
+     .flags = GW_F_REQUIRED,
+     .min = 1,
+     .max = GW_IR_NAME_MAX},
+    VERSION_FIELD("version"),
+    {.name = "reason", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .max = 4096},
+    {0},
+};
+static const struct gw_field plane_error_elem = {.type = GW_F_OBJECT, .fields = plane_error_fields};
+static const struct gw_field plane_fields[] = {
+    COUNT_FIELD("id"),
+    {.name = "gateway", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .max = 512},
+    {.name = "node", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .min = 1, .max = 253},
+    {.name = "address", .type = GW_F_STRING, .flags = GW_F_REQUIRED, .max = 253},
+    COUNT_FIELD("acked"),
+    {.name = "errors",
+     .type = GW_F_LIST,
+     .flags = GW_F_REQUIRED,
+     .max = GW_IR_RELAY_ERRORS_MAX,
+     .elem = &plane_error_elem},
+    {0},
+};
+static const struct gw_field plane_elem = {.type = GW_F_OBJECT, .fields = plane_fields};
+static const struct gw_field id_elem = {.type = GW_F_INT, .min = 0, .max = COUNT_MAX};
+static const struct gw_field relay_fields[] = {
+    {.name = "views",
+     .type = GW_F_LIST,
+     .flags = GW_F_REQUIRED,
+     .max = GW_IR_RELAY_VIEWS_MAX,
+     .elem = &view_elem},
+    {.name = "planes",
+     .type = GW_F_LIST,
+     .flags = GW_F_REQUIRED,
+     .max = GW_IR_RELAY_PLANES_MAX,
+     .elem = &plane_elem},
+    {.name = "gone",
+     .type = GW_F_LIST,
+     .flags = GW_F_REQUIRED,
+     .max = GW_IR_RELAY_PLANES_MAX,
+     .elem = &id_elem},
+    {.name = "complete", .type = GW_F_BOOL, .flags = GW_F_REQUIRED},
+    {0},
+};
+
 static const struct gw_field message_fields[] = {
     [GW_IR_HELLO] = {.name = "hello", .type = GW_F_OBJECT, .fields = hello_fields},
     [GW_IR_HAVE] = {.name = "have",
@@ -79,6 +165,8 @@ static const struct gw_field message_fields[] = {
                     .pattern_says = "is no version"},
     [GW_IR_RESYNC] = {.name = "resync", .type = GW_F_BOOL},
     [GW_IR_DELTA] = {.name = "delta", .type = GW_F_OBJECT, .fields = delta_fields},
+    [GW_IR_REPLICA] = {.name = "replica", .type = GW_F_OBJECT, .fields = replica_fields},
+    [GW_IR_RELAY] = {.name = "relay", .type = GW_F_OBJECT, .fields = relay_fields},
     {.name = "errors", .type = GW_F_LIST, .max = GW_IR_RESOURCES_MAX, .elem = &error_elem},
     {0},
 };
@@ -91,7 +179,7 @@ enum gw_rc gw_ir_message_parse(struct gw_str bytes, struct gw_ir_message *ret, s
     if (!root) return gw_err_wrap(err, "message");
     if (gw_schema_check(root, message_fields, "", &problem) != GW_OK)
         return gw_err_set(err, GW_ERR_INPUT, 0, "message: %s", problem.err.text);
-    for (int t = GW_IR_HELLO; t <= GW_IR_DELTA; t++) {
+    for (int t = GW_IR_HELLO; t <= GW_IR_RELAY; t++) {
         const json_t *v = json_object_get(root, message_fields[t].name);
         if (!v || json_is_null(v)) continue;
         type = t;
@@ -134,6 +222,15 @@ json_t *gw_ir_resync(void) {
 
 json_t *gw_ir_delta(const char *version, json_t *set, json_t *remove, bool complete) {
     return json_pack("{s{sssososb}}", "delta", "version", version, "set", set, "remove", remove,
+                     "complete", complete);
+}
+
+json_t *gw_ir_replica(const char *identity, const char *version) {
+    return json_pack("{s{ssss}}", "replica", "identity", identity, "version", version);
+}
+
+json_t *gw_ir_relay(json_t *views, json_t *planes, json_t *gone, bool complete) {
+    return json_pack("{s{sosososb}}", "relay", "views", views, "planes", planes, "gone", gone,
                      "complete", complete);
 }
 

@@ -15,6 +15,8 @@ enum gw_ir_message_type {
     GW_IR_NACK,
     GW_IR_RESYNC,
     GW_IR_DELTA,
+    GW_IR_REPLICA,
+    GW_IR_RELAY,
 };
 
 // A message that was read; body is what stands behind its one member, of a checked shape.
@@ -35,6 +37,8 @@ json_t *gw_ir_ack(const char *root);
 json_t *gw_ir_nack(const char *root, json_t *errors); // takes errors
 json_t *gw_ir_resync(void);
 json_t *gw_ir_delta(const char *version, json_t *set, json_t *remove, bool complete); // takes both
+json_t *gw_ir_replica(const char *identity, const char *version);
+json_t *gw_ir_relay(json_t *views, json_t *planes, json_t *gone, bool complete); // takes all
 char *gw_ir_message_text(const json_t *message, size_t *ret_len);
 
 #endif

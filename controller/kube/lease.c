@@ -54,7 +54,7 @@ static int64_t now_ms(void) {
     return gw_clock_us() / 1000;
 }
 
-static bool is_ours(const struct ctl_lease *l) {
+bool ctl_lease_is_ours(const struct ctl_lease *l) {
     return gw_str_eq(ctl_lease_holder_of(l->object), gw_str_of(l->identity));
 }
 
@@ -236,7 +236,7 @@ static void on_get(void *arg, const struct ctl_kube_reply *r) {
         l->object = NULL;
     }
     bool may_take = ctl_lease_holder_of(l->object).len == 0 || expires_ms(l) <= now_ms();
-    if (is_ours(l) || (may_take && !l->is_leaving)) {
+    if (ctl_lease_is_ours(l) || (may_take && !l->is_leaving)) {
         take(l);
         return;
     }
@@ -273,7 +273,7 @@ struct ctl_lease *ctl_lease_new(const struct ctl_lease_opts *o) {
     l->o.ns = l->ns = gw_strdup(o->ns);
     l->o.name = l->name = gw_strdup(o->name);
     l->o.identity = l->identity = gw_strdup(o->identity);
-    l->o.address = l->address = gw_strdup(o->address);
+    l->address = gw_strdup("");
     if (!l->o.duration_ms) l->o.duration_ms = CTL_LEASE_DURATION_MS;
     if (!l->o.renew_ms) l->o.renew_ms = CTL_LEASE_RENEW_MS;
     if (!l->o.retry_ms) l->o.retry_ms = CTL_LEASE_RETRY_MS;
@@ -301,6 +301,11 @@ void ctl_lease_free(struct ctl_lease *l) {
     free(l->identity);
     free(l->address);
     free(l);
+}
+
+void ctl_lease_set_address(struct ctl_lease *l, const char *address) {
+    free(l->address);
+    l->address = gw_strdup(address);
 }
 
 void ctl_lease_start(struct ctl_lease *l) {

@@ -20,9 +20,9 @@ struct ctl_lease; // opaque
 struct ctl_lease_opts {
     struct gw_loop *loop;
     struct ctl_kube_api api;
-    const char *ns, *name;                    // copied, as all texts
-    const char *identity;                     // holderIdentity; of this process alone
-    const char *address;                      // "HOST:PORT"; "": none
+    const char *ns, *name; // copied, as all texts
+    const char *identity;  // holderIdentity; of this process alone
+
     unsigned duration_ms, renew_ms, retry_ms; // 0: as above; duration in whole seconds
     // Whether it is held, who holds it or where the holder is reached has changed. Not from within
     // a call of this module but ctl_lease_release.
@@ -31,7 +31,9 @@ struct ctl_lease_opts {
 };
 struct ctl_lease *ctl_lease_new(const struct ctl_lease_opts *o); // does nothing yet
 void ctl_lease_free(struct ctl_lease *l);                        // without a release
-void ctl_lease_start(struct ctl_lease *l);                       // idempotent
+// Where others reach this replica, "HOST:PORT"; told with the next write of a holder.
+void ctl_lease_set_address(struct ctl_lease *l, const char *address);
+void ctl_lease_start(struct ctl_lease *l); // idempotent
 // Looks at it now: the holder may have gone.
 void ctl_lease_hurry(struct ctl_lease *l);
 // Holds it no more and gives it free for the next one; for good.
@@ -42,6 +44,7 @@ bool ctl_lease_is_released(const struct ctl_lease *l); // nothing is left to be 
 bool ctl_lease_is_held(const struct ctl_lease *l);
 // "" where nobody is known to hold it. Borrowed until on_change.
 const char *ctl_lease_holder(const struct ctl_lease *l);
+bool ctl_lease_is_ours(const struct ctl_lease *l); // the holder is this one, held or not any more
 const char *ctl_lease_holder_address(const struct ctl_lease *l);
 // Why it cannot be had: "leases: ..."; NULL: nothing is wrong.
 const char *ctl_lease_problem(const struct ctl_lease *l);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may follow the snapshot. In a folder: whoever has the bootstrap token. In a cluster: a
 // ServiceAccount, and then the Gateway of its own namespace that the hello names, alone: a snapshot
-// holds keys.
+// holds keys. Another replica of the controller: whoever has the push CA's key.
 #include "controller/publish/internal.h"
 #include "shared/log.h"
 
@@ -22,9 +22,21 @@ static void on_identity(void *arg, const struct ctl_identity_answer *a) {
     gw_h2link_peer_accept(link);
 }
 
+static void authorize_replica(const struct ctl_publish *p, struct gw_h2link_peer *link,
+                              struct gw_str token) {
+    if (!p->relay_token || !gw_secret_eq(p->relay_token, token))
+        gw_h2link_peer_refuse(link, 401, "the token is not that of a replica of this controller");
+    else if (!p->is_leader)
+        gw_h2link_peer_refuse(link, 503, "this replica does not hold the Lease");
+    else
+        gw_h2link_peer_accept(link);
+}
+
 void ctl_gate_authorize(void *arg, struct gw_h2link_peer *link, struct gw_str token) {
     const struct ctl_publish *p = arg;
-    if (p->identity)
+    if (gw_h2link_peer_is_relay(link))
+        authorize_replica(p, link, token);
+    else if (p->identity)
         ctl_identity_ask(p->identity, token, on_identity, link);
     else if (gw_secret_eq(p->token, token))
         gw_h2link_peer_accept(link);
@@ -37,8 +49,8 @@ void ctl_gate_refused(void *arg, struct gw_h2link_peer *link, const struct gw_er
     if (p->identity) ctl_identity_leave(p->identity, link);
     free(gw_h2link_peer_user(link)); // of one that came when the house was full
     if (gw_log_allow(&p->refused_lines, gw_loop_now_ms(p->opts.loop), REFUSED_LINES))
-        GW_WARN("publish", "data plane refused", GW_KS("peer", gw_h2link_peer_address(link)),
-                GW_KS("err", why->text));
+        GW_WARN("publish", gw_h2link_peer_is_relay(link) ? "replica refused" : "data plane refused",
+                GW_KS("peer", gw_h2link_peer_address(link)), GW_KS("err", why->text));
 }
 
 // Any pod has a token, and only the hello tells whether there is something for it.

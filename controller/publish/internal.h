@@ -38,11 +38,31 @@ struct ctl_view {
     uint64_t serial;                        // counts changes
     char root[GW_IR_VERSION_CHARS + 1];
     uint64_t log_begin; // changes up to this one are forgotten
+    bool is_told;       // the holder of the Lease knows it, up to:
+    uint64_t told;
+    struct ctl_remote_view *remotes; // what other replicas say of theirs
     GW_VEC(struct ctl_view_change {
         uint64_t serial;
         char *name;
     })
     log;
+};
+
+// The view of another replica for the same Gateway: which form of each resource it has pushed, and
+// since which of its serials. Its data planes' acked are in its serials, too.
+struct ctl_remote_view {
+    struct ctl_remote_view *next; // of the same view of ours
+    struct ctl_replica *replica;
+    struct ctl_view *view;
+    struct gw_map entries; // name -> struct ctl_remote_entry *
+    uint64_t serial;
+    char root[GW_IR_VERSION_CHARS + 1];
+    unsigned planes;
+    uint64_t acked; // by all of them
+};
+struct ctl_remote_entry {
+    uint64_t serial;
+    char version[GW_IR_VERSION_CHARS + 1];
 };
 
 enum ctl_peer_state {
@@ -75,6 +95,10 @@ struct ctl_peer {
     struct gw_timer wait;   // for the hello, or for what it has
     unsigned unasked;       // answers that no delta asked for; falls by one a second
     int64_t unasked_ms;
+    uint64_t id;          // that replicas speak of it by
+    bool is_due, is_told; // to the holder of the Lease: something new; all of it, once
+    // Of another replica: link is NULL, state is LIVE, and acked is in the serials of:
+    struct ctl_remote_view *remote;
 };
 
 struct ctl_publish {
@@ -83,9 +107,18 @@ struct ctl_publish {
     struct gw_map faults;    // name -> text: why the newest form was not taken
     struct ctl_view *views;
     struct ctl_peer *peers;
-    struct gw_map news; // names of resources of which something else may be said now
-    bool is_all_news;   // of any of them
-    bool has_snapshot;  // the first one was applied, an empty one perhaps
+    uint64_t ids;        // of peers, counted
+    char *identity_text; // among replicas; NULL: the only one
+    void (*on_holder_gone)(void *arg);
+    bool is_leader;                // others tell us of their data planes
+    struct ctl_replica *replicas;  // those
+    char *holder;                  // "HOST:PORT" that is told of ours; NULL: nobody
+    struct ctl_relay *relay;       // to it; NULL until the CA is there
+    struct gw_tls_ctx *relay_tls;  // trusts the push CA
+    struct gw_secret *relay_token; // NULL: no CA yet
+    struct gw_map news;            // names of resources of which something else may be said now
+    bool is_all_news;              // of any of them
+    bool has_snapshot;             // the first one was applied, an empty one perhaps
     struct gw_h2link_server *server;
     struct gw_tls_ctx *tls;
     struct gw_secret *token;
@@ -110,10 +143,34 @@ void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err 
 void ctl_peer_greet(struct ctl_peer *peer); // a held one: there is a snapshot now
 void ctl_peer_push(struct ctl_peer *peer);  // sends what it lacks, unless a delta is under way
 void ctl_peer_free(struct ctl_peer *peer);
+void ctl_peer_forget_refusals(struct ctl_peer *peer);
+void ctl_refusal_free(void *value); // a struct ctl_refusal *
+// As gw_ir_message_parse, of what is not believed: GW_ERR_LIMIT where its tree would be large.
+enum gw_rc ctl_peer_read(struct gw_str bytes, struct gw_ir_message *ret, struct gw_err *err);
 void ctl_publish_count_init(void);
-void ctl_publish_note_programmed(struct ctl_publish *p);
 void ctl_publish_add_news(struct ctl_publish *p, struct gw_str name);
 void ctl_publish_all_news(struct ctl_publish *p); // data planes came or went
+
+// said.c: what data planes have said, ours and those of other replicas.
+void ctl_publish_note_programmed(struct ctl_publish *p);
+bool ctl_peer_is_current(const struct ctl_peer *peer);
+
+// replica.c: the holder's end of relays. on_open, on_message and on_close of their links.
+void ctl_replica_open(struct ctl_publish *p, struct gw_h2link_peer *link);
+void ctl_replica_message(struct ctl_publish *p, struct gw_h2link_peer *link, struct gw_str bytes);
+void ctl_replica_close(struct ctl_publish *p, struct gw_h2link_peer *link,
+                       const struct gw_err *why);
+const char *ctl_replica_identity(const struct ctl_remote_view *rv);
+bool ctl_replica_counts(const struct ctl_remote_view *rv); // its word is waited for
+// A data plane that a replica without a link had is connected elsewhere now.
+void ctl_replica_forget_ghost(struct ctl_publish *p, const char *node, const char *gateway);
+void ctl_replicas_free(struct ctl_publish *p); // all of them
+
+// relay.c: the follower's end.
+void ctl_relay_restart(struct ctl_publish *p); // to p->holder, where all is there for it
+void ctl_relay_free(struct ctl_relay *r);
+void ctl_relay_due(struct ctl_publish *p); // something is to be told
+void ctl_relay_gone(struct ctl_publish *p, const struct ctl_peer *peer);
 
 // gate.c
 void ctl_gate_authorize(void *arg, struct gw_h2link_peer *link, struct gw_str token);
@@ -126,7 +183,12 @@ enum gw_rc ctl_gate_exists(const struct ctl_peer *peer, const char *gateway, str
 
 // state.c: ca.crt, ca.key and token of the state folder, made where they are missing; and a server
 // certificate of that CA for names.
-enum gw_rc ctl_state_load(const char *dir, const char *const *names, struct gw_tls_ctx **ret_tls,
-                          struct gw_secret **ret_token, struct gw_err *err);
+struct ctl_state {
+    struct gw_tls_ctx *tls;
+    struct gw_secret *ca_cert, *ca_key, *token;
+};
+enum gw_rc ctl_state_load(const char *dir, const char *const *names, struct ctl_state *ret,
+                          struct gw_err *err);
+void ctl_state_fini(struct ctl_state *s);
 
 #endif

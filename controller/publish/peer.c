@@ -202,6 +202,7 @@ void ctl_peer_greet(struct ctl_peer *peer) {
         return;
     }
     enter(peer, CTL_PEER_LIVE);
+    peer->is_due = true;
     if (strcmp(peer->root, peer->view->root) == 0) {
         peer->sent = peer->acked = peer->view->serial;
         snprintf(peer->sent_root, sizeof(peer->sent_root), "%s", peer->view->root);
@@ -227,6 +228,7 @@ static enum gw_rc on_hello(struct ctl_peer *peer, const json_t *body, struct gw_
     peer->view = ctl_view_of(peer->publish, gateway ? gateway : "");
     peer->root = gw_strdup(root ? root : "");
     enter(peer, CTL_PEER_HELD);
+    ctl_replica_forget_ghost(peer->publish, peer->node, peer->view->gateway);
     ctl_publish_all_news(peer->publish);
     gw_metric_add(connected_id, 1);
     GW_INFO("publish", "data plane connected", GW_KS("node", peer->node),
@@ -245,7 +247,7 @@ static enum gw_rc on_have(struct ctl_peer *peer, const json_t *body, struct gw_e
     return GW_OK;
 }
 
-static void free_refusal(void *value) {
+void ctl_refusal_free(void *value) {
     struct ctl_refusal *f = value;
     if (!f) return;
     free(f->reason);
@@ -253,13 +255,13 @@ static void free_refusal(void *value) {
 }
 
 // Each answer names all that stand refused, so the last one's are forgotten.
-static void forget_refusals(struct ctl_peer *peer) {
+void ctl_peer_forget_refusals(struct ctl_peer *peer) {
     size_t it = 0;
     struct gw_str name;
     void *value;
     while (gw_map_next(&peer->refusals, &it, &name, &value))
         ctl_publish_add_news(peer->publish, name);
-    gw_map_fini(&peer->refusals, free_refusal);
+    gw_map_fini(&peer->refusals, ctl_refusal_free);
 }
 
 static void note_refusals(struct ctl_peer *peer, const json_t *errors) {
@@ -273,7 +275,7 @@ static void note_refusals(struct ctl_peer *peer, const json_t *errors) {
         struct ctl_refusal *f = gw_alloc(sizeof(*f));
         f->reason = gw_strdup(reason.ptr);
         snprintf(f->version, sizeof(f->version), "%s", e->resource->version);
-        free_refusal(gw_map_put(&peer->refusals, name, f));
+        ctl_refusal_free(gw_map_put(&peer->refusals, name, f));
         ctl_publish_add_news(peer->publish, name);
         if (gw_log_allow(&p->refusal_lines, gw_loop_now_ms(p->opts.loop), REFUSAL_LINES))
             GW_WARN("publish", "a data plane refused a resource", GW_KS("node", peer->node),
@@ -309,7 +311,7 @@ static enum gw_rc on_answer(struct ctl_peer *peer, const struct gw_ir_message *m
     gw_metric_add(m->type == GW_IR_ACK ? ack_id : nack_id, 1);
     if (!is_asked && m->type == GW_IR_ACK && peer->refusals.len == 0) return GW_OK;
     peer->acked = peer->sent;
-    forget_refusals(peer);
+    ctl_peer_forget_refusals(peer);
     if (m->type == GW_IR_NACK) note_refusals(peer, json_object_get(m->root, "errors"));
     ctl_publish_note_programmed(peer->publish);
     ctl_peer_push(peer);
@@ -336,7 +338,7 @@ static size_t count_values(struct gw_str text) {
     return n;
 }
 
-static enum gw_rc read_message(struct gw_str bytes, struct gw_ir_message *ret, struct gw_err *err) {
+enum gw_rc ctl_peer_read(struct gw_str bytes, struct gw_ir_message *ret, struct gw_err *err) {
     if (count_values(bytes) > VALUES_MAX)
         return gw_err_set(err, GW_ERR_LIMIT, 413, "message: over %d values", VALUES_MAX);
     return gw_ir_message_parse(bytes, ret, err);
@@ -344,10 +346,14 @@ static enum gw_rc read_message(struct gw_str bytes, struct gw_ir_message *ret, s
 
 void ctl_peer_message(void *arg, struct gw_h2link_peer *link, struct gw_str bytes) {
     struct ctl_publish *p = arg;
+    if (gw_h2link_peer_is_relay(link)) {
+        ctl_replica_message(p, link, bytes);
+        return;
+    }
     struct ctl_peer *peer = gw_h2link_peer_user(link);
     struct gw_ir_message m;
     struct gw_err err;
-    enum gw_rc rc = read_message(bytes, &m, &err);
+    enum gw_rc rc = ctl_peer_read(bytes, &m, &err);
     if (rc == GW_OK) {
         switch (m.type) {
         case GW_IR_HELLO:
@@ -371,14 +377,21 @@ void ctl_peer_message(void *arg, struct gw_h2link_peer *link, struct gw_str byte
         gw_h2link_peer_close(link, err.text);
         return;
     }
+    peer->is_due = true;
+    ctl_relay_due(p);
     p->opts.on_change(p->opts.arg);
 }
 
 void ctl_peer_open(void *arg, struct gw_h2link_peer *link) {
     struct ctl_publish *p = arg;
+    if (gw_h2link_peer_is_relay(link)) {
+        ctl_replica_open(p, link);
+        return;
+    }
     struct ctl_peer *peer = gw_alloc(sizeof(*peer));
     peer->publish = p;
     peer->link = link;
+    peer->id = ++p->ids;
     peer->ns = gw_h2link_peer_user(link);
     peer->next = p->peers;
     p->peers = peer;
@@ -391,7 +404,7 @@ void ctl_peer_open(void *arg, struct gw_h2link_peer *link) {
 
 void ctl_peer_free(struct ctl_peer *peer) {
     gw_timer_cancel(peer->publish->opts.loop, &peer->wait);
-    forget_refusals(peer);
+    ctl_peer_forget_refusals(peer);
     free(peer->ns);
     free(peer->node);
     free(peer->address);
@@ -401,6 +414,10 @@ void ctl_peer_free(struct ctl_peer *peer) {
 
 void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err *why) {
     struct ctl_publish *p = arg;
+    if (gw_h2link_peer_is_relay(link)) {
+        ctl_replica_close(p, link, why);
+        return;
+    }
     struct ctl_peer *peer = gw_h2link_peer_user(link);
     for (struct ctl_peer **at = &p->peers; *at; at = &(*at)->next) {
         if (*at != peer) continue;
@@ -412,6 +429,7 @@ void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err 
         gw_metric_add(connected_id, -1);
         GW_INFO("publish", "data plane left", GW_KS("node", peer->node), GW_KS("why", why->text));
     }
+    ctl_relay_gone(p, peer);
     ctl_peer_free(peer);
     if (!view) return; // nobody has heard of it
     ctl_view_leave(p, view);

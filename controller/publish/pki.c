@@ -11,6 +11,8 @@
 #include "shared/log.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define CERT_DAYS 825
@@ -54,6 +56,21 @@ struct gw_tls_ctx *ctl_pki_server(struct gw_str ca_cert, const struct gw_secret 
     struct gw_tls_ctx *tls = gw_tls_server_ctx(gw_text_str(&cert), key, GW_STR("h2"), err);
     gw_secret_unref(key);
     return tls;
+}
+
+struct gw_secret *ctl_pki_relay_token(const struct gw_secret *ca_key) {
+    static const char use[] = "tandem relay v1";
+    struct gw_str key = gw_secret_reveal(ca_key);
+    unsigned char mac[EVP_MAX_MD_SIZE];
+    char text[2 * EVP_MAX_MD_SIZE + 1];
+    unsigned n = 0;
+    HMAC(EVP_sha256(), key.ptr, (int)key.len, (const unsigned char *)use, sizeof(use) - 1, mac, &n);
+    for (unsigned i = 0; i < n; i++)
+        snprintf(text + 2 * i, 3, "%02x", mac[i]);
+    struct gw_secret *token = gw_secret_new((struct gw_str){text, 2 * n});
+    explicit_bzero(mac, sizeof(mac));
+    explicit_bzero(text, sizeof(text));
+    return token;
 }
 
 void ctl_pki_names(const char *host, const char *self, const char *const *more, const char **ret,
@@ -207,7 +224,7 @@ static enum gw_rc take(struct ctl_pki *p, const json_t *secret, struct gw_err *e
         gw_secret_unref(p->key);
         p->key = gw_secret_ref(key);
         GW_INFO("publish", "push CA taken", GW_KS("ns", p->o.ns), GW_KS("secret", CTL_PKI_SECRET));
-        p->o.on_tls(p->o.arg, tls);
+        p->o.on_ca(p->o.arg, tls, text, p->key);
         gw_tls_ctx_unref(tls);
     }
     gw_secret_unref(cert);

@@ -19,8 +19,9 @@ struct ctl_pki_opts {
     struct ctl_kube_api api;
     const char *ns;           // copied
     const char *const *names; // of the server's certificate, NULL-terminated; copied
-    // A server context with a certificate of the CA that holds now; borrowed.
-    void (*on_tls)(void *arg, struct gw_tls_ctx *tls);
+    // The CA that holds now, and a server context with a certificate of it; all borrowed.
+    void (*on_ca)(void *arg, struct gw_tls_ctx *server, struct gw_str ca_cert,
+                  const struct gw_secret *ca_key);
     void *arg;
 };
 struct ctl_pki *ctl_pki_new(const struct ctl_pki_opts *o); // begins at once
@@ -29,6 +30,8 @@ void ctl_pki_free(struct ctl_pki *p);
 // A server context with a new certificate of the CA, for names (NULL-terminated, repeats allowed).
 struct gw_tls_ctx *ctl_pki_server(struct gw_str ca_cert, const struct gw_secret *ca_key,
                                   const char *const *names, struct gw_err *err);
+// What replicas show each other: derived from the CA's key, which nobody else has.
+struct gw_secret *ctl_pki_relay_token(const struct gw_secret *ca_key);
 // Names of a push server that listens at host, with more (NULL-terminated, may be NULL), into a
 // list of at most n with its NULL. Borrows; self is the machine's name.
 void ctl_pki_names(const char *host, const char *self, const char *const *more, const char **ret,

@@ -3,16 +3,29 @@
 #include "controller/publish/internal.h"
 #include "shared/log.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define PEERS_MAX 4096
 #define NAMES_MAX 64 // of the server's certificate
 
-static void on_tls(void *arg, struct gw_tls_ctx *tls) {
+// What replicas need of the CA to know each other.
+static void take_ca(struct ctl_publish *p, struct gw_str cert, const struct gw_secret *key) {
+    struct gw_err err;
+    struct gw_tls_ctx *tls = gw_tls_client_ctx(cert, GW_STR("h2"), &err);
+    if (!tls) GW_ERROR("publish", "other replicas cannot be told", GW_KS("err", err.text));
+    gw_tls_ctx_unref(p->relay_tls);
+    gw_secret_unref(p->relay_token);
+    p->relay_tls = tls;
+    p->relay_token = ctl_pki_relay_token(key);
+    ctl_relay_restart(p);
+}
+
+static void on_ca(void *arg, struct gw_tls_ctx *server, struct gw_str cert,
+                  const struct gw_secret *key) {
     struct ctl_publish *p = arg;
-    gw_h2link_server_use(p->server, tls);
+    gw_h2link_server_use(p->server, server);
+    take_ca(p, cert, key);
 }
 
 static enum gw_rc listen_on(struct ctl_publish *p, struct gw_err *err) {
@@ -20,6 +33,7 @@ static enum gw_rc listen_on(struct ctl_publish *p, struct gw_err *err) {
         .host = p->opts.host,
         .port = p->opts.port,
         .tls = p->tls,
+        .takes_relay = p->identity_text != NULL,
         .message_bytes_max = CTL_PEER_HELLO_BYTES_MAX,
         .peers_max = PEERS_MAX,
         .authorize = ctl_gate_authorize,
@@ -33,13 +47,33 @@ static enum gw_rc listen_on(struct ctl_publish *p, struct gw_err *err) {
     return p->server ? GW_OK : err->rc;
 }
 
+static void names_of(const struct ctl_publish *p, const char *self, const char **names) {
+    const struct ctl_publish_replica *r = p->opts.replica;
+    size_t n = 0;
+    ctl_pki_names(p->opts.host, self, p->opts.names, names, NAMES_MAX - 1);
+    while (names[n])
+        n++;
+    names[n] = r && *r->advertise ? r->advertise : NULL;
+    names[n + 1] = NULL;
+}
+
+static enum gw_rc load_state(struct ctl_publish *p, const char *const *names, struct gw_err *err) {
+    struct ctl_state s;
+    GW_TRY(ctl_state_load(p->opts.state_dir, names, &s, err));
+    p->tls = gw_tls_ctx_ref(s.tls);
+    p->token = gw_secret_ref(s.token);
+    take_ca(p, gw_secret_reveal(s.ca_cert), s.ca_key);
+    ctl_state_fini(&s);
+    return GW_OK;
+}
+
 static enum gw_rc start(struct ctl_publish *p, struct gw_err *err) {
     const struct ctl_publish_cluster *c = p->opts.cluster;
     const char *names[NAMES_MAX];
     char self[256] = "localhost";
     gethostname(self, sizeof(self) - 1);
-    ctl_pki_names(p->opts.host, self, p->opts.names, names, NAMES_MAX);
-    if (!c) GW_TRY(ctl_state_load(p->opts.state_dir, names, &p->tls, &p->token, err));
+    names_of(p, self, names);
+    if (!c) GW_TRY(load_state(p, names, err));
     GW_TRY(listen_on(p, err));
     if (!c) return GW_OK;
     p->identity = ctl_identity_new(p->opts.loop, &c->api, c->audience);
@@ -47,7 +81,7 @@ static enum gw_rc start(struct ctl_publish *p, struct gw_err *err) {
                                                 .api = c->api,
                                                 .ns = c->ns,
                                                 .names = names,
-                                                .on_tls = on_tls,
+                                                .on_ca = on_ca,
                                                 .arg = p});
     return GW_OK;
 }
@@ -55,11 +89,16 @@ static enum gw_rc start(struct ctl_publish *p, struct gw_err *err) {
 struct ctl_publish *ctl_publish_new(const struct ctl_publish_opts *o, struct gw_err *err) {
     struct ctl_publish *p = gw_alloc(sizeof(*p));
     p->opts = *o;
+    if (o->replica) {
+        p->identity_text = gw_strdup(o->replica->identity);
+        p->on_holder_gone = o->replica->on_holder_gone;
+    }
     ctl_publish_count_init();
     ctl_view_of(p, "");
     enum gw_rc rc = start(p, err);
     p->opts.cluster = NULL; // lived for this call
     p->opts.names = NULL;
+    p->opts.replica = NULL;
     if (rc == GW_OK) return p;
     ctl_publish_free(p);
     return NULL;
@@ -73,6 +112,9 @@ void ctl_publish_free(struct ctl_publish *p) {
     if (!p) return;
     ctl_pki_free(p->pki);
     ctl_identity_free(p->identity);
+    ctl_relay_free(p->relay);
+    p->relay = NULL;
+    ctl_replicas_free(p);
     if (p->server) gw_h2link_server_free(p->server);
     while (p->peers) {
         struct ctl_peer *next = p->peers->next;
@@ -89,7 +131,28 @@ void ctl_publish_free(struct ctl_publish *p) {
     gw_map_fini(&p->news, NULL);
     gw_tls_ctx_unref(p->tls);
     gw_secret_unref(p->token);
+    gw_tls_ctx_unref(p->relay_tls);
+    gw_secret_unref(p->relay_token);
+    free(p->identity_text);
+    free(p->holder);
     free(p);
+}
+
+void ctl_publish_lead(struct ctl_publish *p) {
+    p->is_leader = true;
+    free(p->holder);
+    p->holder = NULL;
+    ctl_relay_restart(p);
+}
+
+void ctl_publish_follow(struct ctl_publish *p, const char *address) {
+    p->is_leader = false;
+    ctl_replicas_free(p);
+    p->opts.on_change(p->opts.arg);
+    if (p->holder ? strcmp(p->holder, address) == 0 : !*address) return;
+    free(p->holder);
+    p->holder = *address ? gw_strdup(address) : NULL;
+    ctl_relay_restart(p);
 }
 
 uint16_t ctl_publish_port(const struct ctl_publish *p) {
@@ -165,142 +228,14 @@ void ctl_publish_apply(struct ctl_publish *p, const struct ctl_resource_change *
     for (struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
         if (peer->state == CTL_PEER_HELD)
             ctl_peer_greet(peer);
-        else if (peer->view)
+        else if (peer->view && !peer->remote)
             ctl_peer_push(peer);
     }
+    ctl_relay_due(p);
     if (!changed || !gw_log_allow(&p->changed_lines, gw_loop_now_ms(p->opts.loop), CHANGED_LINES))
         return;
     GW_INFO("publish", "snapshot changed", GW_KI("resources", changed),
             GW_KS("version", ctl_view_of(p, "")->root));
-}
-
-// --- what data planes said ---------------------------------------------------------------------
-
-// The serial up to which all connected data planes of a view have acknowledged; false: none is
-// connected.
-static bool acked_by_all(const struct ctl_publish *p, const struct ctl_view *v, uint64_t *ret) {
-    bool any = false;
-    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
-        if (peer->view != v) continue;
-        if (!any || peer->acked < *ret) *ret = peer->acked;
-        any = true;
-    }
-    return any;
-}
-
-static const char *refusal_of(const struct ctl_publish *p, const struct ctl_pub_resource *r) {
-    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
-        const struct ctl_refusal *f = gw_map_get(&peer->refusals, gw_str_of(r->name));
-        if (f && strcmp(f->version, r->version) == 0) return f->reason;
-    }
-    return NULL;
-}
-
-static bool is_pending(const struct ctl_publish *p, const struct ctl_pub_resource *r) {
-    for (const struct ctl_view *v = p->views; v; v = v->next) {
-        uint64_t acked = 0;
-        const struct ctl_view_entry *e = gw_map_get(&v->entries, gw_str_of(r->name));
-        if (e && acked_by_all(p, v, &acked) && e->serial > acked) return true;
-    }
-    return false;
-}
-
-void ctl_publish_note_programmed(struct ctl_publish *p) {
-    for (struct ctl_view *v = p->views; v; v = v->next) {
-        uint64_t acked = 0;
-        size_t it = 0;
-        struct gw_str name;
-        void *value;
-        if (!acked_by_all(p, v, &acked)) continue;
-        while (gw_map_next(&v->entries, &it, &name, &value)) {
-            struct ctl_view_entry *e = value;
-            if (e->resource->programmed || e->serial > acked) continue;
-            if (refusal_of(p, e->resource) || is_pending(p, e->resource)) continue;
-            e->resource->programmed = true;
-            ctl_publish_add_news(p, name);
-        }
-    }
-}
-
-enum ctl_programmed ctl_publish_programmed(const struct ctl_publish *p, char *const *names,
-                                           size_t n, const char **ret_reason) {
-    enum ctl_programmed worst = CTL_PROGRAMMED_YES;
-    *ret_reason = NULL;
-    for (size_t i = 0; i < n; i++) {
-        const struct ctl_pub_resource *r = gw_map_get(&p->resources, gw_str_of(names[i]));
-        const char *refusal = gw_map_get(&p->faults, gw_str_of(names[i]));
-        if (!refusal && r) refusal = refusal_of(p, r);
-        if (refusal) {
-            *ret_reason = refusal;
-            return CTL_PROGRAMMED_REFUSED;
-        }
-        // Once acknowledged by all that were connected, it stays so; one that connects later is a
-        // matter of the Gateway's count alone.
-        if (r && r->programmed) continue;
-        if (!r || !is_pending(p, r))
-            worst = CTL_PROGRAMMED_NONE;
-        else if (worst == CTL_PROGRAMMED_YES)
-            worst = CTL_PROGRAMMED_PENDING;
-    }
-    return worst;
-}
-
-static bool serves(const struct ctl_peer *peer, const char *gateway) {
-    return peer->view &&
-           (!gateway || !*peer->view->gateway || strcmp(peer->view->gateway, gateway) == 0);
-}
-
-void ctl_publish_counts(const struct ctl_publish *p, const char *gateway, unsigned *ret_connected,
-                        unsigned *ret_acked) {
-    *ret_connected = *ret_acked = 0;
-    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
-        if (!serves(peer, gateway)) continue;
-        ++*ret_connected;
-        *ret_acked += peer->state == CTL_PEER_LIVE && peer->acked == peer->view->serial &&
-                      peer->refusals.len == 0;
-    }
-}
-
-static bool has_acked(const struct ctl_peer *peer, const char *name) {
-    const struct ctl_view_entry *e = gw_map_get(&peer->view->entries, gw_str_of(name));
-    if (peer->state != CTL_PEER_LIVE || !e || e->serial > peer->acked) return false;
-    return !gw_map_get(&peer->refusals, gw_str_of(name));
-}
-
-void ctl_publish_counts_of(const struct ctl_publish *p, const char *gateway, char *const *names,
-                           size_t n, unsigned *ret_connected, unsigned *ret_acked) {
-    *ret_connected = *ret_acked = 0;
-    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
-        bool all = true;
-        if (!serves(peer, gateway)) continue;
-        for (size_t i = 0; i < n && all; i++)
-            all = has_acked(peer, names[i]);
-        ++*ret_connected;
-        *ret_acked += all;
-    }
-}
-
-static bool is_listed(const json_t *list, const char *address) {
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (gw_str_eq(gw_json_str(json_array_get(list, i), "value"), gw_str_of(address)))
-            return true;
-    return false;
-}
-
-#define ADDRESSES_MAX 16 // GatewayStatus.addresses
-
-json_t *ctl_publish_addresses(const struct ctl_publish *p, const char *gateway) {
-    json_t *list = json_array();
-    for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
-        unsigned char ip[16];
-        if (!serves(peer, gateway) || !*peer->address || is_listed(list, peer->address)) continue;
-        if (json_array_size(list) >= ADDRESSES_MAX) break;
-        bool is_ip = inet_pton(AF_INET, peer->address, ip) == 1 ||
-                     inet_pton(AF_INET6, peer->address, ip) == 1;
-        json_array_append_new(list, json_pack("{ssss}", "type", is_ip ? "IPAddress" : "Hostname",
-                                              "value", peer->address));
-    }
-    return list;
 }
 
 // --- for people --------------------------------------------------------------------------------
@@ -318,9 +253,11 @@ static json_t *dump_peer(const struct ctl_peer *peer) {
     while (gw_map_next(&peer->refusals, &it, &name, &value))
         json_object_set_new(refused, name.ptr,
                             json_string(((const struct ctl_refusal *)value)->reason));
-    return json_pack("{sssssssssbso}", "node", peer->node, "gateway", peer->view->gateway,
-                     "address", peer->address, "peer", gw_h2link_peer_address(peer->link),
-                     "current", peer->acked == peer->view->serial, "refused", refused);
+    return json_pack("{ssssss ss* ss* sbso}", "node", peer->node, "gateway", peer->view->gateway,
+                     "address", peer->address, "peer",
+                     peer->link ? gw_h2link_peer_address(peer->link) : NULL, "replica",
+                     peer->remote ? ctl_replica_identity(peer->remote) : NULL, "current",
+                     ctl_peer_is_current(peer), "refused", refused);
 }
 
 json_t *ctl_publish_dump(const struct ctl_publish *p) {

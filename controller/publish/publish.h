@@ -17,12 +17,20 @@ struct ctl_publish_cluster {
     const char *ns;       // of the controller
     const char *audience; // of data planes' tokens; NULL: the API server's own
 };
+// One of several replicas of the controller, with an API server.
+struct ctl_publish_replica {
+    const char *identity;  // of this one
+    const char *advertise; // host that others reach it at, also a name of its certificate; ""
+    // The holder of the Lease, which was told of our data planes, is gone.
+    void (*on_holder_gone)(void *arg);
+};
 
 struct ctl_publish_opts {
     struct gw_loop *loop;
     const char *state_dir; // ca.crt, ca.key, token are made here when missing (0700/0600)
     const struct ctl_publish_cluster *cluster; // NULL: a folder; else state_dir is not used
                                                // (borrowed for the call)
+    const struct ctl_publish_replica *replica; // NULL: the only one (borrowed for the call)
     // Whether "ns/name" is a Gateway of ours; asked in a cluster alone, with arg.
     bool (*has_gateway)(void *arg, const char *gateway);
     const char *host;         // push address
@@ -42,6 +50,14 @@ uint16_t ctl_publish_port(const struct ctl_publish *p);
 // push_resources_sent_total. Bodies are validated by gw_ir_validate; one that does not pass is an
 // internal fault: the last good form is kept and logged.
 void ctl_publish_apply(struct ctl_publish *p, const struct ctl_resource_change *changes, size_t n);
+
+// --- replicas ------------------------------------------------------------------------------------
+// At first neither. What other replicas say of their data planes is taken from now on, as if they
+// were connected here.
+void ctl_publish_lead(struct ctl_publish *p);
+// Another replica does that, at "HOST:PORT" (copied; "": nobody knows where): it is told of our
+// data planes from now on, and again after the link to it broke.
+void ctl_publish_follow(struct ctl_publish *p, const char *address);
 
 // What the data planes say of a set of resources (sorted names).
 enum ctl_programmed {

@@ -56,10 +56,18 @@ static enum gw_rc make_ca(const char *cert_path, const char *key_path, struct gw
     return rc;
 }
 
-enum gw_rc ctl_state_load(const char *dir, const char *const *names, struct gw_tls_ctx **ret_tls,
-                          struct gw_secret **ret_token, struct gw_err *err) {
+void ctl_state_fini(struct ctl_state *s) {
+    gw_tls_ctx_unref(s->tls);
+    gw_secret_unref(s->ca_cert);
+    gw_secret_unref(s->ca_key);
+    gw_secret_unref(s->token);
+    *s = (struct ctl_state){0};
+}
+
+enum gw_rc ctl_state_load(const char *dir, const char *const *names, struct ctl_state *ret,
+                          struct gw_err *err) {
     char cert_path[4096], key_path[4096], token_path[4096];
-    struct gw_secret *cert = NULL, *key = NULL;
+    struct ctl_state s = {0};
     if ((size_t)snprintf(cert_path, sizeof(cert_path), "%s/ca.crt", dir) >= sizeof(cert_path) - 16)
         return gw_err_set(err, GW_ERR_INPUT, 0, "%s: the path is too long", dir);
     snprintf(key_path, sizeof(key_path), "%s/ca.key", dir);
@@ -72,15 +80,14 @@ enum gw_rc ctl_state_load(const char *dir, const char *const *names, struct gw_t
         gw_secret_unref(token);
         GW_TRY(rc);
     }
-    cert = read_file(cert_path, err);
-    key = cert ? read_file(key_path, err) : NULL;
-    *ret_tls = key ? ctl_pki_server(gw_secret_reveal(cert), key, names, err) : NULL;
-    enum gw_rc rc = *ret_tls ? GW_OK : err->rc;
-    if (rc == GW_OK) {
-        *ret_token = read_file(token_path, err);
-        rc = *ret_token ? GW_OK : err->rc;
+    s.ca_cert = read_file(cert_path, err);
+    s.ca_key = s.ca_cert ? read_file(key_path, err) : NULL;
+    s.tls = s.ca_key ? ctl_pki_server(gw_secret_reveal(s.ca_cert), s.ca_key, names, err) : NULL;
+    s.token = s.tls ? read_file(token_path, err) : NULL;
+    if (!s.token) {
+        ctl_state_fini(&s);
+        return err->rc;
     }
-    gw_secret_unref(cert);
-    gw_secret_unref(key);
-    return rc;
+    *ret = s;
+    return GW_OK;
 }

@@ -214,6 +214,7 @@ struct ctl_view *ctl_view_of(struct ctl_publish *p, const char *gateway) {
 
 // The view of all resources stays: its root is the snapshot's version.
 void ctl_view_leave(struct ctl_publish *p, struct ctl_view *v) {
+    if (v->remotes) return;
     for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next)
         if (peer->view == v) return;
     for (struct ctl_view **at = &p->views; *at && *v->gateway; at = &(*at)->next) {

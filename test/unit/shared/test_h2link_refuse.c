@@ -313,7 +313,7 @@ static nghttp2_nv nv_of(char *name, char *value) {
 static void rogue_on_tls_open(struct gw_h2conn *c) {
     struct rogue *r = GW_CONTAINER_OF(c, struct rogue, conn);
     static char method[] = ":method", get[] = "GET", post[] = "POST", scheme[] = ":scheme",
-                https[] = "https", path[] = ":path", push[] = GW_H2LINK_PATH, root[] = "/",
+                https[] = "https", path[] = ":path", push[] = GW_H2LINK_PUSH, root[] = "/",
                 authority[] = ":authority", x[] = "x", auth[] = "authorization",
                 bearer[] = "bearer " TOKEN, filler[] = "filler";
     static char huge[40000];

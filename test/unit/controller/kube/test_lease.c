@@ -35,12 +35,13 @@ static void init(struct site *s) {
                                                   .ns = "sys",
                                                   .name = "tandem",
                                                   .identity = "me_1",
-                                                  .address = "10.0.0.1:18443",
+
                                                   .duration_ms = DURATION_MS,
                                                   .renew_ms = RENEW_MS,
                                                   .retry_ms = RETRY_MS,
                                                   .on_change = on_change,
                                                   .arg = s});
+    ctl_lease_set_address(s->l, "10.0.0.1:18443");
     ctl_lease_start(s->l);
 }
 

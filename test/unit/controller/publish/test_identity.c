@@ -109,8 +109,10 @@ static void one_review_for_all_that_show_a_token(void) {
 
 // --- the CA ------------------------------------------------------------------------------------
 
-static void on_tls(void *arg, struct gw_tls_ctx *tls) {
+static void on_ca(void *arg, struct gw_tls_ctx *tls, struct gw_str cert,
+                  const struct gw_secret *key) {
     int *n = arg;
+    CU_ASSERT(gw_str_starts(cert, GW_STR("-----BEGIN CERTIFICATE-----")) && key);
     CU_ASSERT_PTR_NOT_NULL(tls);
     ++*n;
 }
@@ -126,12 +128,8 @@ static void the_ca_is_made_kept_and_shown(void) {
     struct answers_api f = {0};
     int n = 0;
     gw_log_init(STDERR_FILENO, GW_LOG_ERROR + 1);
-    struct ctl_pki *p = ctl_pki_new(&(struct ctl_pki_opts){.loop = l,
-                                                           .api = answers_api(&f),
-                                                           .ns = "sys",
-                                                           .names = names,
-                                                           .on_tls = on_tls,
-                                                           .arg = &n});
+    struct ctl_pki *p = ctl_pki_new(&(struct ctl_pki_opts){
+        .loop = l, .api = answers_api(&f), .ns = "sys", .names = names, .on_ca = on_ca, .arg = &n});
     turn(l, &f);
     answers_answer(answers_next(&f, CTL_KUBE_GET, "/namespaces/sys/secrets/tandem-push-ca"), 404,
                    NULL);
