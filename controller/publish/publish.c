@@ -232,6 +232,8 @@ void ctl_publish_apply(struct ctl_publish *p, const struct ctl_resource_change *
             ctl_peer_push(peer);
     }
     ctl_relay_due(p);
+    // A replica that is ahead has told of it already.
+    if (changed && p->replicas) ctl_publish_note_programmed(p);
     if (!changed || !gw_log_allow(&p->changed_lines, gw_loop_now_ms(p->opts.loop), CHANGED_LINES))
         return;
     GW_INFO("publish", "snapshot changed", GW_KI("resources", changed),

@@ -128,6 +128,18 @@ static void built_messages_are_read(void) {
                                            "body", "value", "x"),
                                  json_array(), true),
                      GW_IR_DELTA, "delta");
+    check_round_trip(gw_ir_replica("host_1", "1.0"), GW_IR_REPLICA, "replica");
+    check_round_trip(gw_ir_relay(json_array(), json_array(), json_array(), true), GW_IR_RELAY,
+                     "relay");
+    check_round_trip(
+        gw_ir_relay(json_pack("[{ss ss si sb s[{sssssi}] s[s]}]", "gateway", "a/b", "root", V,
+                              "serial", 3, "reset", 1, "set", "name", "rule/a/b/0", "version", V,
+                              "serial", 2, "remove", "secret/a/b/c"),
+                    json_pack("[{si ss ss ss si s[{ssssss}]}]", "id", 1, "gateway", "a/b", "node",
+                              "n", "address", "", "acked", 2, "errors", "resource", "rule/a/b/0",
+                              "version", V, "reason", "why"),
+                    json_pack("[i]", 7), false),
+        GW_IR_RELAY, "relay");
 }
 
 // What a body holds is judged one by one, later.
