@@ -96,7 +96,8 @@ static void on_lease(void *arg) {
         ctl_status_writer_stop(c->writer);
         ctl_events_stop(c->events);
     }
-    c->on_lease(c->arg);
+    // Other replicas look at the Lease when their links to this one end: not before it is free.
+    if (!c->is_leaving) c->on_lease(c->arg);
 }
 
 // Of a release: two requests to an API server that is near.
@@ -105,6 +106,7 @@ static void on_lease(void *arg) {
 void ctl_cluster_leave(struct ctl_cluster *c, struct gw_loop *l) {
     if (!c->lease) return;
     int64_t end_us = gw_clock_us() + LEAVE_MS * 1000;
+    c->is_leaving = true;
     ctl_lease_release(c->lease);
     while (!ctl_lease_is_released(c->lease) && gw_clock_us() < end_us)
         gw_loop_turn(l, 10);

@@ -17,10 +17,11 @@ struct ctl_cluster {
     struct ctl_lease *lease;
     struct ctl_events *events;
     struct ctl_status_writer *writer;
-    struct ctl_status *status;   // borrowed
-    bool is_sweep_due;           // some object has entries of ours and no report
-    bool is_begun;               // the first translation is done: statuses may be compared
-    bool is_writing;             // the Lease is held
+    struct ctl_status *status; // borrowed
+    bool is_sweep_due;         // some object has entries of ours and no report
+    bool is_begun;             // the first translation is done: statuses may be compared
+    bool is_writing;           // the Lease is held
+    bool is_leaving;
     char *server;                // URL of the API server
     char identity[256];          // among replicas
     void (*on_lease)(void *arg); // who holds it, or where that one is reached, has changed

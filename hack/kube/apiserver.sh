@@ -7,6 +7,7 @@
 #   apiserver.sh stop DIR NAME    end one (etcd, kube-apiserver), abruptly after 5 s
 #   apiserver.sh kill DIR NAME    end one abruptly
 #   apiserver.sh start DIR NAME   start it again with the same port and data, wait until ready
+# With AUDIT=1 in the environment of `up`, DIR/log/audit.log has a line for each write (who, what).
 # DIR/pid/NAME and DIR/log/NAME.log are what they say. No controllers run: nobody makes the default
 # ServiceAccounts, EndpointSlices or addresses of a Service of type LoadBalancer.
 set -euo pipefail
@@ -91,19 +92,35 @@ component() {
 }
 
 components() {
-    local peer
+    local peer audit
     { read -r PORT && read -r ETCD_PORT && read -r peer; } < <(free_ports 3)
     echo "PORT=$PORT ETCD_PORT=$ETCD_PORT" >"$DIR/ports"
     component etcd "$BIN/etcd" --data-dir "$DIR/etcd" --unsafe-no-fsync --log-level warn \
         --listen-client-urls "http://127.0.0.1:$ETCD_PORT" --advertise-client-urls "http://127.0.0.1:$ETCD_PORT" \
         --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
         --initial-cluster "default=http://127.0.0.1:$peer"
+    audit=()
+    if [ -n "${AUDIT:-}" ]; then
+        audit_policy >"$DIR/audit.yaml"
+        audit=(--audit-policy-file="$DIR/audit.yaml" --audit-log-path="$DIR/log/audit.log")
+    fi
     component kube-apiserver "$BIN/kube-apiserver" --etcd-servers="http://127.0.0.1:$ETCD_PORT" \
         --bind-address=127.0.0.1 --secure-port="$PORT" --advertise-address=$ADVERTISED --endpoint-reconciler-type=none \
         --service-cluster-ip-range=$SERVICES --authorization-mode=RBAC \
         --client-ca-file="$DIR/pki/ca.crt" --tls-cert-file="$DIR/pki/apiserver.crt" --tls-private-key-file="$DIR/pki/apiserver.key" \
         --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$DIR/pki/sa.pub" \
-        --service-account-signing-key-file="$DIR/pki/sa.key" --cert-dir="$DIR/pki"
+        --service-account-signing-key-file="$DIR/pki/sa.key" --cert-dir="$DIR/pki" "${audit[@]}"
+}
+
+audit_policy() {
+    cat <<Y
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, verbs: [create, update, patch, delete]}
+- {level: None}
+Y
 }
 
 is_running() { # NAME: by its pid, if that is still a program of this folder

@@ -52,7 +52,8 @@ class ApiError(Exception):
 
 
 class ApiServer:
-    def __init__(self):
+    def __init__(self, audit=False):
+        self.env = {**os.environ, "AUDIT": "1" if audit else ""}
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tandem-api-"))
         self.dir = self.folder / "api"
         self.config = self.dir / "admin.conf"
@@ -78,7 +79,7 @@ current-context: x
         return path
 
     def script(self, verb, *args):
-        done = subprocess.run([SCRIPT, verb, self.dir, *args], timeout=120, text=True,
+        done = subprocess.run([SCRIPT, verb, self.dir, *args], timeout=120, text=True, env=self.env,
                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         assert done.returncode == 0, f"apiserver.sh {verb}: {done.stderr}"
 

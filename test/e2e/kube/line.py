@@ -88,9 +88,10 @@ class Backend(Processes):
 
 
 class Controller(Processes):
-    def __init__(self, api, *, config=None, namespace=SYSTEM, args=(), ready=True):
+    def __init__(self, api, *, config=None, namespace=SYSTEM, args=(), ready=True,
+                 lease=SHORT_LEASE):
         super().__init__("controller")
-        self.api, self.namespace, self.args = api, namespace, list(args)
+        self.api, self.namespace, self.args = api, namespace, [*lease, *args]
         self.config = config or api.config
         self.port, self.admin_port = free_ports(2)
         self.run(ready)
@@ -99,7 +100,7 @@ class Controller(Processes):
         self.program = self.start(
             "controller", "tandem-controller", "--source", f"kube:{self.config}", "--namespace",
             self.namespace, "--listen", f"127.0.0.1:{self.port}", "--admin",
-            f"127.0.0.1:{self.admin_port}", *SHORT_LEASE, *self.args)
+            f"127.0.0.1:{self.admin_port}", *self.args)
         if ready:
             wait_for("controller", self.is_ready)
 
