@@ -148,13 +148,18 @@ static void leave(struct ctl_peer *peer) {
     ctl_publish_all_news(p);
 }
 
-// A new one, of a view that was told before.
-static enum gw_rc add_plane(struct ctl_replica *r, uint64_t id, const json_t *item,
-                            struct ctl_peer **ret, struct gw_err *err) {
+// A new one, of a view that was told before; NULL: why not.
+static struct ctl_peer *add_plane(struct ctl_replica *r, uint64_t id, const json_t *item,
+                                  struct gw_err *err) {
     struct ctl_remote_view *rv = find_view(r, gw_json_str(item, "gateway").ptr);
-    if (!rv) return gw_err_set(err, GW_ERR_INPUT, 0, "a data plane of a view that was not told");
-    if (r->planes.len >= GW_IR_RELAY_PLANES_MAX)
-        return gw_err_set(err, GW_ERR_LIMIT, 0, "more than %d data planes", GW_IR_RELAY_PLANES_MAX);
+    if (!rv) {
+        gw_err_set(err, GW_ERR_INPUT, 0, "a data plane of a view that was not told");
+        return NULL;
+    }
+    if (r->planes.len >= GW_IR_RELAY_PLANES_MAX) {
+        gw_err_set(err, GW_ERR_LIMIT, 0, "more than %d data planes", GW_IR_RELAY_PLANES_MAX);
+        return NULL;
+    }
     struct ctl_peer *peer = gw_alloc(sizeof(*peer));
     peer->publish = r->publish;
     peer->state = CTL_PEER_LIVE;
@@ -166,8 +171,7 @@ static enum gw_rc add_plane(struct ctl_replica *r, uint64_t id, const json_t *it
     rv->planes++;
     gw_map_put(&r->planes, key_of(&id), peer);
     if (r->is_complete) enter(peer);
-    *ret = peer;
-    return GW_OK;
+    return peer;
 }
 
 static void set_refusals(struct ctl_peer *peer, const json_t *errors) {
@@ -187,7 +191,8 @@ static enum gw_rc on_plane(struct ctl_replica *r, const json_t *item, struct gw_
     uint64_t id = (uint64_t)gw_json_int(item, "id", 0);
     uint64_t acked = (uint64_t)gw_json_int(item, "acked", 0);
     struct ctl_peer *peer = gw_map_get(&r->planes, key_of(&id));
-    if (!peer) GW_TRY(add_plane(r, id, item, &peer, err));
+    if (!peer) peer = add_plane(r, id, item, err);
+    if (!peer) return err->rc;
     if (!gw_str_eq(gw_json_str(item, "gateway"), gw_str_of(peer->view->gateway)))
         return gw_err_set(err, GW_ERR_INPUT, 0, "a data plane that changes its Gateway");
     if (acked > peer->remote->serial)
