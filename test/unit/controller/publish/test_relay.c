@@ -562,6 +562,38 @@ static void bad_messages_end_the_link_and_leave_nothing(void) {
     }
 }
 
+static void large_messages_end_the_link(void) {
+    static const struct {
+        bool has_hello;
+        const char *piece, *why;
+        size_t bytes;
+    } cases[] = {
+        {false, "x", "closed the connection", 20000}, // before it said who it is
+        {true, "x", "closed the connection", 17 << 20},
+        {true, "[],", "values", 4 << 20},
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        struct pair t;
+        struct rogue r;
+        struct gw_text text = {0};
+        struct gw_err err;
+        init(&t);
+        rogue_start(&r, &t.a, GW_H2LINK_RELAY, NULL);
+        CU_ASSERT_FATAL(stage_wait(&t.a, &r.opened, 1));
+        if (cases[i].has_hello) rogue_say(&r, REPLICA);
+        gw_text_adds(&text, "{\"relay\":[");
+        while (text.len < cases[i].bytes)
+            gw_text_adds(&text, cases[i].piece);
+        CU_ASSERT_EQUAL(gw_h2link_client_send(r.client, gw_text_str(&text), &err), GW_OK);
+        CU_ASSERT(stage_wait(&t.a, &r.closed, 1));
+        if (!strstr(r.why, cases[i].why)) fprintf(stderr, "'%s'\n", r.why);
+        CU_ASSERT_PTR_NOT_NULL(strstr(r.why, cases[i].why));
+        gw_text_fini(&text);
+        gw_h2link_client_free(r.client);
+        fini(&t);
+    }
+}
+
 static void replicas_are_capped_and_others_go_on(void) {
     struct pair t;
     struct plane p = {0};
@@ -626,6 +658,7 @@ static CU_TestInfo tests[] = {
     {"who loses the Lease forgets and closes", who_loses_the_lease_forgets_and_closes},
     {"who may be a replica", who_may_be_a_replica},
     {"bad messages end the link and leave nothing", bad_messages_end_the_link_and_leave_nothing},
+    {"large messages end the link", large_messages_end_the_link},
     {"replicas are capped and others go on", replicas_are_capped_and_others_go_on},
     {"another version is counted and not waited for",
      another_version_is_counted_and_not_waited_for},
