@@ -8,11 +8,17 @@
 
 #include <stdlib.h>
 
-static enum gw_rc compile_one(struct dp_compile *c, dp_compile_fn fn, struct gw_str name) {
-    struct gw_err err;
-    enum gw_rc rc = fn(c, name, gw_map_get(c->resources, name), &err);
-    if (rc != GW_OK) dp_conf_refuse(c->refusals, name, err.text);
-    return rc;
+// Resources of one kind.
+struct of_kind {
+    GW_VEC(const struct dp_resource *) list;
+};
+
+static void compile_each(struct dp_compile *c, const struct of_kind *k, dp_compile_fn fn) {
+    for (size_t i = 0; i < k->list.len; i++) {
+        const struct dp_resource *r = k->list.ptr[i];
+        struct gw_err err;
+        if (fn(c, r->name, r->body, &err) != GW_OK) dp_conf_refuse(c->refusals, r->name, err.text);
+    }
 }
 
 // --- listeners ----------------------------------------------------------------------------------
@@ -114,16 +120,16 @@ static int by_age(const void *x, const void *y) {
     return (a->rule->index > b->rule->index) - (a->rule->index < b->rule->index);
 }
 
-static void compile_rules(struct dp_compile *c, const struct gw_str *names, size_t n) {
-    struct dp_rule_build *rules = gw_alloc((n + 1) * sizeof(*rules));
+static void compile_rules(struct dp_compile *c, const struct of_kind *k) {
+    struct dp_rule_build *rules = gw_alloc((k->list.len + 1) * sizeof(*rules));
     size_t rules_n = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < k->list.len; i++) {
+        const struct dp_resource *r = k->list.ptr[i];
         struct gw_err err;
-        const json_t *body = gw_map_get(c->resources, names[i]);
-        if (dp_compile_rule(c, names[i], body, &rules[rules_n], &err) == GW_OK)
+        if (dp_compile_rule(c, r->name, r->body, &rules[rules_n], &err) == GW_OK)
             rules_n++;
         else
-            dp_conf_refuse(c->refusals, names[i], err.text);
+            dp_conf_refuse(c->refusals, r->name, err.text);
     }
     qsort(rules, rules_n, sizeof(*rules), by_age);
     for (size_t i = 0; i < rules_n; i++)
@@ -145,35 +151,36 @@ static struct dp_conf *new_conf(const char *version, struct dp_conf_owned **ret_
     return conf;
 }
 
-// Calls fn for each resource of the kind, by name. names is sorted, so a kind is one run of it.
-static void each(struct dp_compile *c, const struct gw_str *names, size_t n, enum gw_ir_kind kind,
-                 dp_compile_fn fn) {
-    enum gw_ir_kind k;
-    for (size_t i = 0; i < n; i++)
-        if (gw_ir_kind_of(names[i], &k, NULL) == GW_OK && k == kind) compile_one(c, fn, names[i]);
+static int by_name(const void *x, const void *y) {
+    const struct dp_resource *const *a = x, *const *b = y;
+    return gw_str_cmp((*a)->name, (*b)->name);
 }
 
-static size_t only_rules(struct gw_str *names, size_t n) {
-    enum gw_ir_kind k;
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (gw_ir_kind_of(names[i], &k, NULL) == GW_OK && k == GW_IR_RULE) names[kept++] = names[i];
-    return kept;
+// Of two listeners that exclude each other the first one by name is served; nothing else depends on
+// an order here.
+static void sort_out(const struct dp_resource *resources, size_t n, struct of_kind *kinds) {
+    for (size_t i = 0; i < n; i++) {
+        enum gw_ir_kind k;
+        if (gw_ir_kind_of(resources[i].name, &k, NULL) == GW_OK)
+            GW_VEC_PUSH(&kinds[k].list, &resources[i]);
+    }
+    struct of_kind *l = &kinds[GW_IR_LISTENER];
+    if (l->list.len) qsort(l->list.ptr, l->list.len, sizeof(*l->list.ptr), by_name);
 }
 
-struct dp_conf *dp_conf_compile(const struct gw_map *resources, const char *version,
+struct dp_conf *dp_conf_compile(const struct dp_resource *resources, size_t n, const char *version,
                                 unsigned workers, struct dp_conf_refusals *refusals) {
-    struct dp_compile c = {.resources = resources, .workers = workers, .refusals = refusals};
+    struct dp_compile c = {.workers = workers, .refusals = refusals};
+    struct of_kind kinds[GW_IR_KIND_COUNT] = {0};
     c.conf = new_conf(version, &c.owned);
     c.arena = &c.conf->arena;
-    struct gw_str *names = gw_map_sorted_keys(resources);
-    size_t n = resources->len;
-    each(&c, names, n, GW_IR_SECRET, dp_compile_secret);
-    each(&c, names, n, GW_IR_ENDPOINTS, dp_compile_endpoints);
-    each(&c, names, n, GW_IR_BACKEND, dp_compile_backend);
-    each(&c, names, n, GW_IR_TLS, dp_compile_tls);
-    each(&c, names, n, GW_IR_LISTENER, dp_compile_listener);
-    compile_rules(&c, names, only_rules(names, n));
+    sort_out(resources, n, kinds);
+    compile_each(&c, &kinds[GW_IR_SECRET], dp_compile_secret);
+    compile_each(&c, &kinds[GW_IR_ENDPOINTS], dp_compile_endpoints);
+    compile_each(&c, &kinds[GW_IR_BACKEND], dp_compile_backend);
+    compile_each(&c, &kinds[GW_IR_TLS], dp_compile_tls);
+    compile_each(&c, &kinds[GW_IR_LISTENER], dp_compile_listener);
+    compile_rules(&c, &kinds[GW_IR_RULE]);
     build_ports(&c);
     c.conf->backends_n = (unsigned)c.backends.len;
     gw_map_fini(&c.secrets, NULL);
@@ -181,6 +188,7 @@ struct dp_conf *dp_conf_compile(const struct gw_map *resources, const char *vers
     gw_map_fini(&c.backends, NULL);
     gw_map_fini(&c.listeners, NULL);
     gw_map_fini(&c.certs, NULL);
-    free(names);
+    for (int k = 0; k < GW_IR_KIND_COUNT; k++)
+        GW_VEC_FINI(&kinds[k].list);
     return c.conf;
 }

@@ -23,7 +23,6 @@ struct dp_listener_build {
 };
 
 struct dp_compile {
-    const struct gw_map *resources;
     struct dp_conf *conf;
     struct gw_arena *arena; // the config's
     struct dp_conf_owned *owned;

@@ -140,9 +140,12 @@ static struct gw_str make_label(struct gw_arena *a, struct gw_str name) {
     struct gw_str rest = name;
     gw_str_cut(&rest, '/');
     gw_str_cut(&rest, '/');
-    struct gw_str ns = gw_str_cut(&rest, '/'), own = gw_str_cut(&rest, '/');
-    return gw_arena_printf(a, GW_STR_FMT "/" GW_STR_FMT "%s" GW_STR_FMT, GW_STR_ARG(ns),
-                           GW_STR_ARG(own), rest.len ? ":" : "", GW_STR_ARG(rest));
+    struct gw_str label = gw_arena_dup(a, rest);
+    char *p = (char *)(uintptr_t)label.ptr;
+    gw_str_cut(&rest, '/');
+    gw_str_cut(&rest, '/');
+    if (rest.len) p[label.len - rest.len - 1] = ':';
+    return label;
 }
 
 enum gw_rc dp_compile_backend(struct dp_compile *c, struct gw_str name, const json_t *body,

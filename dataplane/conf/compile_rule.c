@@ -3,9 +3,12 @@
 #include "dataplane/conf/compile.h"
 #include "dataplane/obs/metrics.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #define CACHE_LINE_BYTES 64
+// Of a rule there are seven series; who goes beyond what the registry takes shares its last ones.
+#define KNOWN_RULES_MAX (GW_METRIC_SERIES_MAX / 7)
 #define NOT_COMPILED "BackendNotFound"
 
 // --- filters ------------------------------------------------------------------------------------
@@ -177,16 +180,46 @@ static void compile_matches(struct dp_compile *c, const json_t *list, struct dp_
 
 // --- attaching ----------------------------------------------------------------------------------
 
-static void register_series(struct dp_rule *r, struct gw_str gateway) {
+static void register_series(struct dp_rule_series *s, struct gw_str gateway, struct gw_str route,
+                            const char *index) {
     static const char *const codes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    for (size_t i = 0; i < GW_ARRAY_LEN(codes); i++) {
+        const struct gw_str labels[] = {gateway, route, gw_str_of(index), gw_str_of(codes[i])};
+        s->requests[i] = gw_metric_series(&dp_metric_requests, labels);
+    }
+    const struct gw_str labels[] = {route, gw_str_of(index)};
+    s->latency = gw_metric_series(&dp_metric_request_seconds, labels);
+}
+
+// The series of a rule are the same ones for ever, so that one look-up finds all of them. (Rules
+// are compiled again at every change of any resource.)
+static struct dp_rule_series series_of(const struct dp_rule *r, struct gw_str gateway) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct gw_map known; // by lock; values struct dp_rule_series *, never freed
+    struct dp_rule_series found, *s;
+    struct gw_text key = {0};
     char index[12];
     snprintf(index, sizeof(index), "%u", r->index);
-    for (size_t i = 0; i < GW_ARRAY_LEN(codes); i++) {
-        const struct gw_str labels[] = {gateway, r->route, gw_str_of(index), gw_str_of(codes[i])};
-        r->requests[i] = gw_metric_series(&dp_metric_requests, labels);
+    gw_text_add(&key, gateway.ptr, gateway.len);
+    gw_text_adds(&key, " ");
+    gw_text_add(&key, r->route.ptr, r->route.len);
+    gw_text_adds(&key, " ");
+    gw_text_adds(&key, index);
+    pthread_mutex_lock(&lock);
+    s = gw_map_get(&known, gw_text_str(&key));
+    if (s) {
+        found = *s;
+    } else {
+        register_series(&found, gateway, r->route, index);
+        if (known.len < KNOWN_RULES_MAX) {
+            s = gw_alloc(sizeof(*s));
+            *s = found;
+            gw_map_put(&known, gw_text_str(&key), s);
+        }
     }
-    const struct gw_str labels[] = {r->route, gw_str_of(index)};
-    r->latency = gw_metric_series(&dp_metric_request_seconds, labels);
+    pthread_mutex_unlock(&lock);
+    gw_text_fini(&key);
+    return found;
 }
 
 static void add_to_router(struct dp_compile *c, const struct dp_listener_build *l,
@@ -209,7 +242,7 @@ void dp_compile_attach(struct dp_compile *c, const struct dp_rule_build *b) {
         // A listener that is gone takes the rule out of its traffic and is no mistake of the rule.
         const struct dp_listener_build *l = gw_map_get(&c->listeners, gw_json_str(one, "listener"));
         if (!l) continue;
-        if (!is_registered) register_series(b->rule, l->listener->gateway);
+        if (!is_registered) b->rule->series = series_of(b->rule, l->listener->gateway);
         is_registered = true;
         add_to_router(c, l, gw_json_get(one, "hostnames"), b->rule);
     }

@@ -92,6 +92,13 @@ struct dp_rule_turns {
     int64_t *current; // one per backend
 };
 
+// tandem_requests_total by status class (index status/100; 0: no status was sent) and the latency
+// histogram; registered once, so that the hot path only adds.
+struct dp_rule_series {
+    gw_metric_id requests[6];
+    gw_metric_id latency;
+};
+
 struct dp_rule {
     struct gw_str name;  // "rule/default/web/0"
     struct gw_str route; // "default/web"
@@ -106,10 +113,7 @@ struct dp_rule {
     uint64_t weight_sum;
     bool is_llm;
     struct dp_rule_turns *turns; // one per worker
-    // tandem_requests_total by status class (index status/100; 0: no status was sent) and the
-    // latency histogram; registered once, so that the hot path only adds.
-    gw_metric_id requests[6];
-    gw_metric_id latency;
+    struct dp_rule_series series;
 };
 
 // What a router finds: one match of a rule.
@@ -165,15 +169,20 @@ const struct dp_port *dp_conf_port(const struct dp_conf *c, uint16_t port);
 struct dp_conf_refusal {
     char *resource, *reason; // owned
 };
-// resources: name -> json_t * (bodies, already validated by gw_ir_validate). A resource that cannot
-// be compiled is listed in refusals and left out (a rule whose backend is left out answers 500 for
-// its share); the rest is compiled. Never fails as a whole.
+// One resource: borrowed; its body was validated by gw_ir_validate.
+struct dp_resource {
+    struct gw_str name;
+    const json_t *body;
+};
+// resources: n, in any order, each name once. One that cannot be compiled is listed in refusals and
+// left out (a rule whose backend is left out answers 500 for its share); the rest is compiled.
+// Never fails as a whole.
 struct dp_conf_refusals {
     struct dp_conf_refusal *ptr;
     size_t len, cap;
     bool is_trial; // for apply: where something is refused, the workers keep what they have
 };
-struct dp_conf *dp_conf_compile(const struct gw_map *resources, const char *version,
+struct dp_conf *dp_conf_compile(const struct dp_resource *resources, size_t n, const char *version,
                                 unsigned workers, struct dp_conf_refusals *refusals);
 void dp_conf_refusals_fini(struct dp_conf_refusals *r);
 

@@ -122,49 +122,64 @@ static json_t *utf8_string(struct gw_str s) {
 
 json_t *dp_held_errors(const struct dp_held *h) {
     json_t *errors = json_array();
-    struct gw_str *names = gw_map_sorted_keys(&h->entries);
-    for (size_t i = 0; i < h->entries.len; i++) {
-        const struct dp_held_entry *e = gw_map_get(&h->entries, names[i]);
-        if (!e->reason) continue;
+    struct gw_map refused = {0};
+    size_t it = 0;
+    struct gw_str name;
+    void *value;
+    while (gw_map_next(&h->entries, &it, &name, &value))
+        if (((struct dp_held_entry *)value)->reason) gw_map_put(&refused, name, value);
+    struct gw_str *names = gw_map_sorted_keys(&refused);
+    for (size_t i = 0; i < refused.len; i++) {
+        const struct dp_held_entry *e = gw_map_get(&refused, names[i]);
         json_t *one = json_pack("{s:o, s:o}", "resource", json_stringn(names[i].ptr, names[i].len),
                                 "reason", utf8_string(gw_str_of(e->reason)));
         json_array_append_new(errors, one);
     }
     free(names);
+    gw_map_fini(&refused, NULL);
     return errors;
 }
 
 // --- making a config ----------------------------------------------------------------------------
 
-static void choose(struct dp_held *h, struct gw_map *use) {
+static void choose(struct dp_held *h) {
     size_t it = 0;
+    void *value;
+    while (gw_map_next(&h->entries, &it, NULL, &value)) {
+        struct dp_held_entry *e = value;
+        if (e->reason || e->invalid) set_text(&e->reason, e->invalid);
+        e->in_use = e->invalid ? e->good : e->wanted;
+    }
+}
+
+static struct dp_conf *compile(const struct dp_held *h, const char *version, unsigned workers,
+                               struct dp_conf_refusals *refusals) {
+    struct dp_resource *use = gw_alloc((h->entries.len + 1) * sizeof(*use));
+    size_t it = 0, n = 0;
     struct gw_str name;
     void *value;
     while (gw_map_next(&h->entries, &it, &name, &value)) {
-        struct dp_held_entry *e = value;
-        set_text(&e->reason, e->invalid);
-        e->in_use = e->invalid ? e->good : e->wanted;
-        if (e->in_use) gw_map_put(use, name, e->in_use);
+        const struct dp_held_entry *e = value;
+        if (e->in_use) use[n++] = (struct dp_resource){name, e->in_use};
     }
+    struct dp_conf *conf = dp_conf_compile(use, n, version, workers, refusals);
+    free(use);
+    return conf;
 }
 
 // Takes refused resources back to their good form, or out where may_drop (a listener whose port is
 // in use stays: the port may be free the next time). True where a form was changed for another one.
-static bool step_back(struct dp_held *h, struct gw_map *use,
-                      const struct dp_conf_refusals *refusals, bool may_drop) {
+static bool step_back(struct dp_held *h, const struct dp_conf_refusals *refusals, bool may_drop) {
     bool is_changed = false;
     for (size_t i = 0; i < refusals->len; i++) {
-        struct gw_str name = gw_str_of(refusals->ptr[i].resource);
-        struct dp_held_entry *e = gw_map_get(&h->entries, name);
+        struct dp_held_entry *e = gw_map_get(&h->entries, gw_str_of(refusals->ptr[i].resource));
         if (!e) continue;
         if (!e->reason) set_text(&e->reason, refusals->ptr[i].reason);
         if (e->in_use == e->wanted && e->good && e->good != e->wanted) {
             e->in_use = e->good;
-            gw_map_put(use, name, e->good);
             is_changed = true;
         } else if (may_drop) {
             e->in_use = NULL;
-            gw_map_del(use, name);
         }
     }
     return is_changed;
@@ -182,13 +197,12 @@ static unsigned count_refused(const struct dp_held *h) {
 
 void dp_held_apply(struct dp_held *h, const char *version, unsigned workers, dp_held_apply_fn apply,
                    void *arg, struct dp_held_result *ret) {
-    struct gw_map use = {0};
     bool is_changed = true, may_pass_later = false;
-    choose(h, &use);
+    choose(h);
     for (int round = 0; is_changed && round < ROUNDS_MAX; round++) {
         struct dp_conf_refusals refusals = {0};
-        struct dp_conf *conf = dp_conf_compile(&use, version, workers, &refusals);
-        is_changed = step_back(h, &use, &refusals, true);
+        struct dp_conf *conf = compile(h, version, workers, &refusals);
+        is_changed = step_back(h, &refusals, true);
         dp_conf_refusals_fini(&refusals);
         if (is_changed && round + 1 < ROUNDS_MAX) {
             dp_conf_unref(conf);
@@ -200,19 +214,18 @@ void dp_held_apply(struct dp_held *h, const char *version, unsigned workers, dp_
         refusals.is_trial = round + 1 < ROUNDS_MAX;
         apply(arg, dp_conf_ref(conf), &refusals);
         may_pass_later |= refusals.len > 0;
-        is_changed = step_back(h, &use, &refusals, false);
+        is_changed = step_back(h, &refusals, false);
         if (!is_changed && refusals.len && refusals.is_trial) {
             dp_conf_refusals_fini(&refusals);
             refusals.is_trial = false;
             apply(arg, dp_conf_ref(conf), &refusals);
-            is_changed = step_back(h, &use, &refusals, false);
+            is_changed = step_back(h, &refusals, false);
         }
         dp_conf_refusals_fini(&refusals);
         dp_conf_unref(conf);
     }
     ret->refused = count_refused(h);
     ret->may_pass_later = may_pass_later;
-    gw_map_fini(&use, NULL);
 }
 
 void dp_held_commit(struct dp_held *h) {
@@ -221,7 +234,7 @@ void dp_held_commit(struct dp_held *h) {
     void *value;
     while (gw_map_next(&h->entries, &it, &name, &value)) {
         struct dp_held_entry *e = value;
-        if (!e->reason) {
+        if (!e->reason && e->good != e->wanted) {
             set_form(&e->good, e->good_version, e->wanted, e->wanted_version);
         } else if (!e->in_use) { // not even the good form is good any more
             json_decref(e->good);

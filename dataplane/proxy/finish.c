@@ -98,9 +98,9 @@ static void count(struct dp_req *r, int64_t duration_us) {
     gw_metric_add(dp_metrics.bytes_in, (int64_t)r->body_bytes);
     gw_metric_add(dp_metrics.bytes_out, (int64_t)r->bytes_out);
     if (r->rule) {
-        gw_metric_add(r->rule->requests[class], 1);
+        gw_metric_add(r->rule->series.requests[class], 1);
         // A tunnel's life is no measure of how fast answers are.
-        if (!r->is_tunnel) gw_metric_observe(r->rule->latency, (uint64_t)duration_us);
+        if (!r->is_tunnel) gw_metric_observe(r->rule->series.latency, (uint64_t)duration_us);
     } else if (r->listener) {
         gw_metric_add(r->listener->requests_unrouted, 1);
     }

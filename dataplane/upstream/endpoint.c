@@ -15,9 +15,12 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gw_map table; // by key, values struct dp_endpoint *
 
-// The server name is the host, so host, port and tls say all.
+// The server name is the host, so host, port and tls say all. No format: every endpoint is looked
+// up at every change of a config.
 static void make_key(struct gw_text *key, const char *host, uint16_t port, bool tls) {
-    gw_text_addf(key, "%s %u %d", host, port, tls);
+    const char rest[] = {'\0', (char)(port >> 8), (char)port, tls};
+    gw_text_adds(key, host);
+    gw_text_add(key, rest, sizeof(rest));
 }
 
 static void set_address(struct dp_endpoint *e) {

@@ -121,7 +121,14 @@ static void put_listener(const char *name, int port, const char *hostname,
 
 static struct dp_conf *compile(void) {
     dp_conf_refusals_fini(&refusals);
-    return dp_conf_compile(&resources, "0123456789abcdef0123456789abcdef", 1, &refusals);
+    struct dp_resource *list = gw_alloc((resources.len + 1) * sizeof(*list));
+    size_t it = 0, n = 0;
+    void *body;
+    while (gw_map_next(&resources, &it, &list[n].name, &body))
+        list[n++].body = body;
+    struct dp_conf *c = dp_conf_compile(list, n, "0123456789abcdef0123456789abcdef", 1, &refusals);
+    free(list);
+    return c;
 }
 
 static void done(struct dp_conf *c) {

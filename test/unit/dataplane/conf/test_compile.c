@@ -30,7 +30,14 @@ static void put(const char *name, const char *body) {
 
 static struct dp_conf *compile(void) {
     dp_conf_refusals_fini(&refusals);
-    return dp_conf_compile(&resources, "0123456789abcdef0123456789abcdef", 2, &refusals);
+    struct dp_resource *list = gw_alloc((resources.len + 1) * sizeof(*list));
+    size_t it = 0, n = 0;
+    void *body;
+    while (gw_map_next(&resources, &it, &list[n].name, &body))
+        list[n++].body = body;
+    struct dp_conf *c = dp_conf_compile(list, n, "0123456789abcdef0123456789abcdef", 2, &refusals);
+    free(list);
+    return c;
 }
 
 static void done(struct dp_conf *c) {
@@ -302,11 +309,11 @@ static void matches_filters_and_turns(void) {
     CU_ASSERT_EQUAL(r->turns[1].current[1], 0);
     // Requests are counted by class, each in a series of its own.
     for (int i = 0; i < 6; i++)
-        CU_ASSERT_NOT_EQUAL(r->requests[i], 0);
-    CU_ASSERT_NOT_EQUAL(r->requests[2], r->requests[5]);
-    CU_ASSERT_NOT_EQUAL(r->latency, 0);
+        CU_ASSERT_NOT_EQUAL(r->series.requests[i], 0);
+    CU_ASSERT_NOT_EQUAL(r->series.requests[2], r->series.requests[5]);
+    CU_ASSERT_NOT_EQUAL(r->series.latency, 0);
     struct gw_text text = {0};
-    gw_metric_add(r->requests[4], 7);
+    gw_metric_add(r->series.requests[4], 7);
     gw_metric_text(&text);
     CU_ASSERT_PTR_NOT_NULL(strstr(text.ptr, "tandem_requests_total{gateway=\"default/edge\","
                                             "route=\"default/r\",rule=\"3\",code=\"4xx\"} 7\n"));
@@ -481,7 +488,7 @@ static void a_config_stands_alone(void) {
     struct dp_endpoint *e = a->backends[0].backend->endpoints->ptr[0];
     CU_ASSERT_PTR_EQUAL(e, b->backends[0].backend->endpoints->ptr[0]);
     CU_ASSERT_EQUAL(e->conf_refs, 2);
-    CU_ASSERT_EQUAL(a->requests[2], b->requests[2]);
+    CU_ASSERT_EQUAL(a->series.requests[2], b->series.requests[2]);
     dp_conf_ref(first);
     dp_conf_unref(first);
     dp_conf_unref(first);
