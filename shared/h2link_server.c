@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The listening end: accepts, checks the request and its token, counts peers. Connections that have
 // not shown a token yet are bounded by not accepting more (the kernel's backlog waits), so that a
-// start of a thousand data planes at once is slow instead of refused.
+// start of a thousand data planes at once is slow instead of refused. Where one address holds many
+// of them they are its own, and make room for others.
 #include "shared/h2link_conn.h"
+#include "shared/map.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,6 +17,8 @@
 
 // Connections without a token at once; each may hold a TLS handshake's memory for setup_ms.
 #define PENDING_MAX 256
+// Of one address, as long as others wait.
+#define PENDING_SHARE 16
 #define ACCEPTS_PER_TURN 64
 // Out of descriptors: a listening socket that stays readable must not spin the loop.
 #define ACCEPT_PAUSE_MS 100
@@ -26,7 +30,8 @@ struct gw_h2link_server {
     struct gw_timer accept_pause;
     uint16_t port;
     unsigned pending, open;
-    struct gw_h2link_peer *peers;
+    struct gw_map pending_of;     // IP address -> their number, as a pointer
+    struct gw_h2link_peer *peers; // the newest first
 };
 
 struct gw_h2link_peer {
@@ -35,6 +40,7 @@ struct gw_h2link_peer {
     struct gw_h2link_peer *next, **pprev;
     char address[64];
     void *user;
+    bool is_pending; // among server->pending
     bool is_counted; // among server->open, and known to the user
     bool is_asked;   // the user was asked and has not answered
     // Of the request:
@@ -47,9 +53,59 @@ static struct gw_h2link_peer *peer_of(struct gw_h2conn *c) {
     return GW_CONTAINER_OF(c, struct gw_h2link_peer, conn);
 }
 
+// --- who has shown no token yet -----------------------------------------------------------------
+
+static struct gw_str ip_of(const struct gw_h2link_peer *p) {
+    return (struct gw_str){p->address, (size_t)(strrchr(p->address, ':') - p->address)};
+}
+
+static void count_pending(struct gw_h2link_peer *p, bool is_pending) {
+    struct gw_h2link_server *s = p->server;
+    if (p->is_pending == is_pending) return;
+    p->is_pending = is_pending;
+    uintptr_t n = (uintptr_t)gw_map_get(&s->pending_of, ip_of(p));
+    n = is_pending ? n + 1 : n - 1;
+    s->pending = is_pending ? s->pending + 1 : s->pending - 1;
+    if (n)
+        gw_map_put(&s->pending_of, ip_of(p), (void *)n);
+    else
+        gw_map_del(&s->pending_of, ip_of(p));
+}
+
+// The address that has most of them, where that is more than its share; else empty.
+static struct gw_str greedy_ip(const struct gw_h2link_server *s) {
+    struct gw_str ip, greedy = {NULL, 0};
+    size_t it = 0;
+    void *n;
+    uintptr_t most = PENDING_SHARE;
+    while (gw_map_next(&s->pending_of, &it, &ip, &n)) {
+        if ((uintptr_t)n <= most) continue;
+        most = (uintptr_t)n;
+        greedy = ip;
+    }
+    return greedy;
+}
+
+static bool has_room(const struct gw_h2link_server *s) {
+    return s->pending < PENDING_MAX || greedy_ip(s).ptr;
+}
+
+// The oldest connection of the address that has most goes.
+static void make_room(struct gw_h2link_server *s) {
+    struct gw_str ip = greedy_ip(s);
+    struct gw_h2link_peer *oldest = NULL;
+    struct gw_err err;
+    if (s->pending < PENDING_MAX || !ip.ptr) return;
+    for (struct gw_h2link_peer *p = s->peers; p; p = p->next)
+        if (p->is_pending && gw_str_eq(ip_of(p), ip)) oldest = p;
+    count_pending(oldest, false);
+    gw_err_set(&err, GW_ERR_LIMIT, 0, "its address has too many connections without a token");
+    gw_h2conn_fail(&oldest->conn, &err);
+}
+
 // Listens while there is room for one more.
 static void accept_on(struct gw_h2link_server *s) {
-    bool is_open = s->opts.tls && s->pending < PENDING_MAX && !gw_timer_armed(&s->accept_pause);
+    bool is_open = s->opts.tls && has_room(s) && !gw_timer_armed(&s->accept_pause);
     gw_io_mod(s->loop, &s->io, is_open ? EPOLLIN : 0);
 }
 
@@ -109,7 +165,7 @@ void gw_h2link_peer_accept(struct gw_h2link_peer *p) {
         return;
     }
     p->is_asked = false;
-    s->pending--;
+    count_pending(p, false);
     s->open++;
     p->is_counted = true;
     accept_on(s);
@@ -148,7 +204,7 @@ static void peer_on_closed(struct gw_h2conn *c, const struct gw_err *why) {
     if (p->next) p->next->pprev = p->pprev;
     p->is_asked = false;
     if (!p->is_counted) {
-        s->pending--;
+        count_pending(p, false);
         accept_on(s);
         if (s->opts.on_refused) s->opts.on_refused(s->opts.arg, p, why);
         return;
@@ -218,17 +274,18 @@ static void peer_new(struct gw_h2link_server *s, int fd, const union address *fr
     p->pprev = &s->peers;
     if (p->next) p->next->pprev = &p->next;
     s->peers = p;
-    s->pending++;
+    count_pending(p, true);
 }
 
 static void on_accept(struct gw_io *io, uint32_t events) {
     (void)events;
     struct gw_h2link_server *s = GW_CONTAINER_OF(io, struct gw_h2link_server, io);
-    for (int i = 0; i < ACCEPTS_PER_TURN && s->pending < PENDING_MAX; i++) {
+    for (int i = 0; i < ACCEPTS_PER_TURN && has_room(s); i++) {
         union address from = {0};
         socklen_t n = sizeof(from);
         int fd = accept4(io->fd, &from.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
+            make_room(s);
             peer_new(s, fd, &from);
             continue;
         }
@@ -326,6 +383,7 @@ void gw_h2link_server_free(struct gw_h2link_server *s) {
         gw_h2conn_abandon(&p->conn);
     }
     gw_tls_ctx_unref(s->opts.tls);
+    gw_map_fini(&s->pending_of, NULL);
     free(s);
 }
 

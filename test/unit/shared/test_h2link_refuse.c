@@ -221,12 +221,18 @@ static void test_peers_over_the_limit_are_503(void) {
     server_fini(&v);
 }
 
-static int raw_connect(uint16_t port) {
+static int raw_connect_from(uint32_t from, uint16_t port) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(from)};
+    CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
     struct sockaddr_in a = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
     return fd;
+}
+
+static int raw_connect(uint16_t port) {
+    return raw_connect_from(INADDR_LOOPBACK, port);
 }
 
 // Turns the loop until the other end has closed fd.
@@ -281,6 +287,34 @@ static void test_flood_of_silent_connections(void) {
         close(fd[i]);
     client_fini(&k);
     server_fini(&v);
+}
+
+// An address, or some, whose connections are all that there may be without a token does not keep
+// others out for as long as those may be silent.
+static void test_flood_of_one_address_keeps_no_other_out(void) {
+    enum { N = 400 };
+    for (uint32_t addresses = 1; addresses <= 8; addresses *= 2) {
+        struct server v = {0};
+        struct client k = {0};
+        struct gw_h2link_server_opts o = server_opts(&v);
+        o.setup_ms = 60000;
+        server_start(&v, &o);
+        int fd[N];
+        for (uint32_t i = 0; i < N; i++) {
+            uint32_t from = INADDR_LOOPBACK + 1 + i % addresses; // 127.0.0.2 and on
+            fd[i] = raw_connect_from(from, gw_h2link_server_port(v.s));
+        }
+        turn_for(v.loop, NULL, 50);
+        connect_both(&v, &k, &(struct client_args){0});
+        // The oldest made room, the newest are there.
+        CU_ASSERT_TRUE(gets_closed(v.loop, fd[0]));
+        char byte;
+        CU_ASSERT_TRUE(recv(fd[N - 1], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+        for (int i = 0; i < N; i++)
+            close(fd[i]);
+        client_fini(&k);
+        server_fini(&v);
+    }
 }
 
 // --- a client that does not keep to the rules ---
@@ -421,6 +455,7 @@ static CU_TestInfo tests[] = {
     {"silent_connection_is_closed", test_silent_connection_is_closed},
     {"garbage_is_closed", test_garbage_is_closed},
     {"flood_of_silent_connections", test_flood_of_silent_connections},
+    {"flood_of_one_address_keeps_no_other_out", test_flood_of_one_address_keeps_no_other_out},
     {"requests_that_are_not_ours", test_requests_that_are_not_ours},
     {"peer_without_alpn_is_refused", test_peer_without_alpn_is_refused},
     CU_TEST_INFO_NULL,
