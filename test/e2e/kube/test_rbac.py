@@ -15,6 +15,14 @@ from statuses import RESOLVED, gateway_status, listener_status, route_status, wh
 # What is taken out of examples/kube/rbac.yaml.
 READ_SECRETS = ", secrets, namespaces]"
 WRITE_ROUTES = ", httproutes/status"
+REVIEW_TOKENS = """- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+"""
+KEEP_KEYS = """- apiGroups: [""]
+  resources: [secrets, configmaps]
+  verbs: [get, list, watch, create, patch]
+"""
 
 
 class Site:
@@ -29,6 +37,7 @@ class Site:
 - {name: a, protocol: HTTPS, port: 8443, hostname: a.test, tls: {certificateRefs: [{name: a}]}}
 """), service(backend), route(), secret("a", *self.pair)))
         self.folder, self.stack = folder, contextlib.ExitStack()
+        self.ctl = self.plane = None
 
     def role(self, *without):
         text = RBAC.read_text().replace("tandem-controller", self.account)
@@ -38,15 +47,16 @@ class Site:
             text = text.replace(words, ", namespaces]" if words == READ_SECRETS else "")
         self.api.kubectl("apply", "-f", "-", stdin=text)
 
-    def start(self):
+    def start_controller(self):
         token = self.cluster.kubectl("create", "token", self.account).strip()
         config = self.api.kubeconfig(self.folder / "controller.conf", token)
         self.ctl = Controller(self.api, config=config, namespace=self.cluster.ns)
         self.stack.callback(self.ctl.close)
+
+    def start_plane(self, ready=True):
         self.plane = Plane(self.ctl, f"{self.cluster.ns}/edge", token=self.cluster.token(),
-                           ports=(8080, 8443))
+                           ports=(8080, 8443), ready=ready)
         self.stack.callback(self.plane.close)
-        self.plane.wait_status("/")
 
     def says(self, level, words):
         """What the controller's log says with these words, once it does."""
@@ -80,7 +90,7 @@ def site(api, cluster, backend, tmp_path, request):
     made = Site(api, cluster, backend, tmp_path)
     yield made
     if getattr(request.node, "failed", False):
-        print(made.ctl.logs(), made.plane.logs())
+        print(*(p.logs() for p in (made.ctl, made.plane) if p))
     made.close()
 
 
@@ -89,7 +99,9 @@ def test_rights_that_are_missing(site):
     called absent that cannot be seen."""
     ns, user = site.cluster.ns, f"system:serviceaccount:{site.cluster.ns}:{site.account}"
     site.role(READ_SECRETS, WRITE_ROUTES)
-    site.start()
+    site.start_controller()
+    site.start_plane()
+    site.plane.wait_status("/")
     # Each is said once, with the kind, the verb, the account and the server's own words.
     (line,) = site.says("warn", "may not list secrets")
     assert f'User "{user}" cannot list resource "secrets"' in line["err"]
@@ -124,3 +136,28 @@ def test_rights_that_are_missing(site):
     site.wait_status("Gateway", "edge", site.gateway_status())
     site.role()
     site.wait_status("HTTPRoute", "web", route_status(ns, 3), 15)
+
+
+def test_tokens_that_may_not_be_reviewed(site):
+    """No data plane is let in, both sides say why, and it is once the right is there."""
+    site.role(REVIEW_TOKENS)
+    site.start_controller()
+    site.start_plane(ready=False)
+    assert "the ServiceAccount needs create on tokenreviews" in site.says(
+        "warn", "cannot be reviewed")[0]["msg"]
+    wait_for("the data plane's word", lambda: "the controller cannot have the token reviewed now"
+             in site.plane.program.log())
+    assert site.ctl.metric("push_data_planes_connected") == 0
+    site.role()
+    site.plane.wait_status("/", seconds=20)
+
+
+def test_keys_that_may_not_be_kept(site):
+    site.role(KEEP_KEYS)
+    site.start_controller()
+    line = site.says("error", "the push CA cannot be kept")[0]
+    assert 'cannot create resource "secrets"' in line["err"] and line["ns"] == site.cluster.ns
+    site.role()
+    site.says("info", "push CA taken")
+    site.start_plane()
+    site.plane.wait_status("/")
