@@ -435,8 +435,9 @@ json_t *dp_conf_client_dump(struct dp_conf_client *c) {
     char version[GW_IR_VERSION_CHARS + 1];
     dp_conf_client_version(c, version);
     pthread_mutex_lock(&c->lock);
-    json_t *shown =
+    GW_JSON_AUTO shown =
         dp_conf_dump(&c->held, version, atomic_load(&c->is_connected), atomic_load(&c->is_ready));
+    json_t *copy = json_deep_copy(shown); // the caller is another thread
     pthread_mutex_unlock(&c->lock);
-    return shown;
+    return copy;
 }

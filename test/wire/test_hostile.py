@@ -297,10 +297,13 @@ def test_what_was_not_sent_is_no_clean_end(hasty, how):
         for s in sockets:
             s.shutdown(socket.SHUT_WR)
         time.sleep(0.3)
+    most = 0
     for n, s in zip(sizes, sockets):
         got, clean = drain(s)
         s.close()
-        assert got >= n or not clean, (n, got)
+        most = max(most, got)
+        assert got == 0 or got >= n or not clean, (n, got)
+    assert most > 0
 
 
 @pytest.mark.parametrize("version,connection", [(b"1.1", b"close"), (b"1.0", b"x")])

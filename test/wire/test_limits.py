@@ -272,7 +272,7 @@ def test_limits_06_slow_readers(t, request_):
                 most = max(most, t.dp.rss_kib())
                 time.sleep(0.2)
         # A sanitized build scans the flood ten times slower, and the quick ones share its cores.
-        enough = 100 if SLOW == 1 else 10
+        enough = 100 if SLOW == 1 else 3
         assert not quick.lost and quick.answered > enough and quick.slowest < 0.5 * SLOW
         assert SLOW > 1 or most - before < 20 * 1024, f"{most - before} KiB more"
         assert got < 50 * 64 * 1024
