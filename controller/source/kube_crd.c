@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which CRDs there are, by their metadata alone: whose comes or goes says when a kind is there.
+// Which CRDs there are, by their metadata alone: whose comes or goes says when a kind is there, and
+// of which version the Gateway API's are goes into the store.
 // Where CRDs may not be listed, kinds are tried instead.
 #include "controller/source/kube_impl.h"
 
@@ -11,6 +12,28 @@
 
 static struct gw_str name_of(const json_t *object) {
     return gw_json_str(gw_json_get(object, "metadata"), "name");
+}
+
+// Of the Gateway API: all of one release have the same annotation.
+#define API_SUFFIX ".gateway.networking.k8s.io"
+#define API_VERSION "gateway.networking.k8s.io/bundle-version"
+
+static void note(struct ctl_kube_source *s, const json_t *object) {
+    const json_t *annotations = gw_json_path(object, "metadata.annotations");
+    struct gw_str version = gw_json_str(annotations, API_VERSION);
+    free(gw_map_put(&s->crd_names, name_of(object),
+                    gw_strndup(version.ptr ? version.ptr : "", version.len)));
+}
+
+static void tell_versions(struct ctl_kube_source *s) {
+    json_t *versions = s->crd_state == KUBE_CRD_LISTED ? json_object() : NULL;
+    struct gw_str *names = gw_map_sorted_keys(&s->crd_names);
+    for (size_t i = 0; versions && i < s->crd_names.len; i++)
+        if (gw_str_ends(names[i], GW_STR(API_SUFFIX)))
+            json_object_set_new(versions, names[i].ptr,
+                                json_string(gw_map_get(&s->crd_names, names[i])));
+    free(names);
+    ctl_store_set_crd_versions(s->o.store, versions);
 }
 
 static struct gw_str crd_name(const struct ctl_res_kind *kind, char *dst, size_t cap) {
@@ -36,10 +59,11 @@ static void consider(struct ctl_kube_source *s, struct gw_str name) {
 
 static void on_replace(void *arg, json_t *const *objects, size_t n) {
     struct ctl_kube_source *s = arg;
-    gw_map_fini(&s->crd_names, NULL);
+    gw_map_fini(&s->crd_names, free);
     for (size_t i = 0; i < n; i++)
-        if (name_of(objects[i]).len) gw_map_put(&s->crd_names, name_of(objects[i]), s);
+        if (name_of(objects[i]).len) note(s, objects[i]);
     s->crd_state = KUBE_CRD_LISTED;
+    tell_versions(s);
     consider(s, (struct gw_str){NULL, 0});
 }
 
@@ -47,7 +71,8 @@ static void on_put(void *arg, json_t *object) {
     struct ctl_kube_source *s = arg;
     struct gw_str name = name_of(object);
     if (!name.len) return;
-    gw_map_put(&s->crd_names, name, s);
+    note(s, object);
+    tell_versions(s);
     consider(s, name);
 }
 
@@ -55,7 +80,8 @@ static void on_del(void *arg, json_t *object) {
     struct ctl_kube_source *s = arg;
     struct gw_str name = name_of(object);
     if (!name.len) return;
-    gw_map_del(&s->crd_names, name);
+    free(gw_map_del(&s->crd_names, name));
+    tell_versions(s);
     consider(s, name);
 }
 
@@ -76,6 +102,7 @@ static int64_t on_failed(void *arg, const struct ctl_kube_reply *r) {
     if (s->crd_state == KUBE_CRD_LISTED && !is_closed) return 0;
     if (is_closed || (r->status && s->crds.failures >= FAILURES_MAX)) {
         s->crd_state = KUBE_CRD_CLOSED;
+        tell_versions(s);
         consider(s, (struct gw_str){NULL, 0});
     }
     return is_closed ? CTL_KUBE_FORBIDDEN_MS : 0;
@@ -106,6 +133,6 @@ void kube_crd_init(struct ctl_kube_source *s) {
 
 void kube_crd_fini(struct ctl_kube_source *s) {
     kube_follow_fini(&s->crds);
-    gw_map_fini(&s->crd_names, NULL);
+    gw_map_fini(&s->crd_names, free);
     free(s->crd_problem);
 }

@@ -110,7 +110,7 @@ struct ctl_kube_source {
     bool is_synced;
     struct kube_follow crds;
     enum kube_crd_state crd_state;
-    struct gw_map crd_names; // "httproutes.gateway.networking.k8s.io" -> the source
+    struct gw_map crd_names; // "httproutes.gateway.networking.k8s.io" -> char *, its bundle-version
     char *crd_problem;
 };
 void kube_crd_init(struct ctl_kube_source *s);

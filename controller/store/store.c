@@ -13,6 +13,8 @@ struct ctl_store {
     struct gw_map dirty_keys;         // deduplicates dirty
     bool is_unread[KINDS_MAX];
     unsigned unread_changes;
+    json_t *crd_versions; // NULL: not known
+    unsigned crd_changes;
     GW_VEC(struct ctl_ref) dirty;
     void (*on_dirty)(void *arg);
     void *on_dirty_arg;
@@ -37,6 +39,7 @@ void ctl_store_free(struct ctl_store *s) {
         gw_map_fini(&s->objects[i], object_unref);
     gw_map_fini(&s->dirty_keys, NULL);
     ctl_refs_free(s->dirty.ptr, s->dirty.len);
+    json_decref(s->crd_versions);
     free(s);
 }
 
@@ -248,7 +251,8 @@ void ctl_refs_free(struct ctl_ref *refs, size_t n) {
     free(refs);
 }
 
-// --- kinds that may not be read ------------------------------------------------------------------
+// --- kinds: which may not be read, and of which version they are
+// ------------------------------------------------------------------
 
 void ctl_store_set_unread(struct ctl_store *s, const struct ctl_res_kind *kind, bool is_unread) {
     bool *was = &s->is_unread[index_of(kind)];
@@ -264,6 +268,26 @@ bool ctl_store_is_unread(const struct ctl_store *s, const struct ctl_res_kind *k
 
 unsigned ctl_store_unread_changes(const struct ctl_store *s) {
     return s->unread_changes;
+}
+
+void ctl_store_set_crd_versions(struct ctl_store *s, json_t *versions) {
+    bool is_same = versions ? json_equal(s->crd_versions, versions) : !s->crd_versions;
+    if (is_same) {
+        json_decref(versions);
+        return;
+    }
+    json_decref(s->crd_versions);
+    s->crd_versions = versions;
+    s->crd_changes++;
+    if (s->dirty.len == 0 && s->on_dirty) s->on_dirty(s->on_dirty_arg);
+}
+
+const json_t *ctl_store_crd_versions(const struct ctl_store *s) {
+    return s->crd_versions;
+}
+
+unsigned ctl_store_crd_changes(const struct ctl_store *s) {
+    return s->crd_changes;
 }
 
 // --- who is told ---------------------------------------------------------------------------------

@@ -47,6 +47,13 @@ bool ctl_store_is_unread(const struct ctl_store *s, const struct ctl_res_kind *k
 // How often any kind became so or ceased to be.
 unsigned ctl_store_unread_changes(const struct ctl_store *s);
 
+// The versions of the Gateway API's CRDs (their bundle-version annotation), by name in ascending
+// order: {"gateways.gateway.networking.k8s.io": "v1.7.0" or "" where there is none}. NULL: nobody
+// knows, as in a folder. Takes versions; equal ones are no change. A change counts as dirt.
+void ctl_store_set_crd_versions(struct ctl_store *s, json_t *versions);
+const json_t *ctl_store_crd_versions(const struct ctl_store *s); // borrowed; NULL as above
+unsigned ctl_store_crd_changes(const struct ctl_store *s);
+
 // What changed since the last call of ctl_store_take_dirty: (kind, ns, name) triples, deduplicated.
 struct ctl_ref {
     const struct ctl_res_kind *kind;

@@ -168,7 +168,7 @@ struct ctl_translator {
         size_t len, cap;
     } reports;
     size_t rules_translated;
-    unsigned unread_changes; // of the store, at the last run
+    unsigned unread_changes, crd_changes; // of the store, at the last run
 };
 
 // --- graph.c: who refers to what, who holds what -----------------------------------------------

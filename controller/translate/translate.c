@@ -55,6 +55,14 @@ static void mark_object(struct ctl_translator *t, const struct ctl_res_kind *kin
                                     tr_key(key, ns, name)));
 }
 
+static void mark_classes(struct ctl_translator *t) {
+    size_t n;
+    const struct ctl_object **list = ctl_store_list(t->store, &ctl_res_gateway_class, &n);
+    for (size_t i = 0; i < n; i++)
+        tr_class_translate(t, list[i]->name);
+    free(list);
+}
+
 // Everything that is there, and everything that was.
 static void mark_all(struct ctl_translator *t) {
     for (const struct ctl_res_kind *const *k = ctl_res_kinds; *k; k++) {
@@ -154,6 +162,8 @@ void ctl_translate(struct ctl_translator *t, const struct ctl_store *store,
     for (size_t i = 0; i < dirty_n; i++)
         mark_object(t, dirty[i].kind, dirty[i].ns, dirty[i].name);
     if (all || is_sight_other) mark_all(t);
+    if (t->crd_changes != ctl_store_crd_changes(store)) mark_classes(t);
+    t->crd_changes = ctl_store_crd_changes(store);
     translate_dirty(t);
     finish_touched(t);
     tr_resources_finish(t, ret);

@@ -273,10 +273,12 @@ class FakeApi:
             else:
                 self._event(path, "DELETED", obj)
 
-    def put_crd(self, kind):
+    def put_crd(self, kind, version="v1.7.0"):
         path = PATHS[kind]
         self.store.setdefault(path, {})
-        self.put("CustomResourceDefinition", f"{path.split('/')[-1]}.{path.split('/')[2]}", ns="")
+        notes = {"gateway.networking.k8s.io/bundle-version": version} if version else {}
+        self.put("CustomResourceDefinition", f"{path.split('/')[-1]}.{path.split('/')[2]}", ns="",
+                 metadata={"annotations": notes})
 
     def drop_crd(self, kind):
         path = PATHS[kind]

@@ -553,3 +553,32 @@ def test_a_folder_has_no_lease(tmp_path, site):
                 tmp_path / "state", "--lease-retry", "1s")
     assert p.process.wait(5) == 2
     assert "--lease-retry has no use with a folder" in p.log()
+
+
+# --- versions of the Gateway API's CRDs -------------------------------------------------------------
+
+
+def supported(site):
+    said = [c for c in site.json("/objects?kind=gatewayclass")["items"][0]["status"]["conditions"]
+            if c["type"] == "SupportedVersion"]
+    return (said[0]["status"], said[0]["reason"], said[0]["message"]) if said else None
+
+
+def test_a_crd_of_a_version_that_is_not_known_is_named(site):
+    site.start().ready()
+    wait_for("the version", lambda: supported(site)[:2] == ("True", "SupportedVersion"))
+    site.api.put_crd("HTTPRoute", version="v1.4.1")
+    wait_for("another", lambda: supported(site)[:2] == ("False", "UnsupportedVersion"))
+    assert "CRD httproutes.gateway.networking.k8s.io is of the Gateway API v1.4.1" in supported(site)[2]
+    assert "rule/default/web/0" in site.resources()
+    site.api.put_crd("HTTPRoute", version=None)
+    wait_for("none", lambda: "is of no version" in supported(site)[2])
+    site.api.put_crd("HTTPRoute", version="v1.6.0")
+    wait_for("two", lambda: supported(site)[2].endswith("v1.7.0, v1.6.0 are installed"))
+
+
+def test_crds_that_may_not_be_listed_are_not_spoken_of(site):
+    site.api.faults[PATHS["CustomResourceDefinition"]] = lambda h, q: h.status(403, "Forbidden", "no")
+    site.start().ready()
+    wait_for("the Lease", lambda: site.json("/source")["lease"]["held"])
+    assert supported(site) is None

@@ -8,15 +8,39 @@ from line import docs, gateway, metric_of, route, service
 from statuses import (CONTROLLER, conditions, gateway_status, listener_status, route_status,
                       whole_status)
 
+SUPPORTED = "CRDs of the Gateway API v1.7.0 are installed"
+
+
 def test_class_says_what_is_served(cluster, controller):
     cluster.wait_condition("GatewayClass", "tandem", "Accepted")
     status = whole_status(cluster, "GatewayClass", "tandem")
     assert status["conditions"] == conditions(
-        {"Accepted": ("True", "Accepted", "Gateways of this class are served")})
+        {"Accepted": ("True", "Accepted", "Gateways of this class are served"),
+         "SupportedVersion": ("True", "SupportedVersion", SUPPORTED)})
     features = [f["name"] for f in status["supportedFeatures"]]
     assert features == sorted(features)
     assert {"Gateway", "HTTPRoute", "ReferenceGrant", "HTTPRouteSchemeRedirect"} <= set(features)
     assert set(status) == {"conditions", "supportedFeatures"}
+
+
+def test_crds_of_a_version_that_is_not_known(cluster, controller):
+    name = "referencegrants.gateway.networking.k8s.io"
+    notes = {"metadata": {"annotations": {"gateway.networking.k8s.io/bundle-version": None}}}
+    def write(version):
+        notes["metadata"]["annotations"] = {"gateway.networking.k8s.io/bundle-version": version}
+        cluster.patch("CustomResourceDefinition", name, notes)
+    def said(status, reason):
+        return cluster.wait_condition("GatewayClass", "tandem", "SupportedVersion", status, reason)
+    try:
+        write("v1.9.0")
+        c = said("False", "UnsupportedVersion")
+        assert c["message"].startswith(f"CRD {name} is of the Gateway API v1.9.0; v1.6 and v1.7")
+        cluster.wait_condition("GatewayClass", "tandem", "Accepted")
+        write(None)
+        wait_for("no version", lambda: "is of no version" in said("False", None)["message"])
+    finally:
+        write("v1.7.0")
+    assert said("True", "SupportedVersion")["message"] == SUPPORTED
 
 
 def test_statuses_as_whole_objects(cluster, line, backend):

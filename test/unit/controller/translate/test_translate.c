@@ -373,6 +373,61 @@ static void test_missing_secret_comes_and_goes(void) {
     world_fini(&w);
 }
 
+#define API ".gateway.networking.k8s.io"
+
+// Versions of the Gateway API's CRDs make no resource, and are judged one by one.
+static void test_versions_of_crds(void) {
+    static const struct {
+        const char *gateways, *routes; // NULL: not installed
+        const char *reason, *message;  // NULL: no such condition
+    } cases[] = {
+        {"v1.7.0", "v1.7.0", "SupportedVersion", "CRDs of the Gateway API v1.7.0 are installed"},
+        {"v1.7.0", "v1.6.1", "SupportedVersion", "API v1.7.0, v1.6.1 are installed"},
+        {"v1.7.1-rc.1", "v1.7.0", "SupportedVersion", "v1.7.1-rc.1, v1.7.0"},
+        {"v1.7.0", "v1.5.1", "UnsupportedVersion",
+         "CRD httproutes" API " is of the Gateway API v1.5.1; v1.6 and v1.7 are known to work"},
+        {"v1.8.0", "v1.7.0", "UnsupportedVersion",
+         "CRD gateways" API " is of the Gateway API v1.8.0"},
+        {"v1.70.0", "v1.7.0", "UnsupportedVersion", "v1.70.0"},
+        {"v1.7", "v1.7.0", "UnsupportedVersion", "v1.7;"},
+        {"v0.8.1", "v0.8.1", "UnsupportedVersion", "v0.8.1"},
+        {"", "v1.7.0", "UnsupportedVersion", "CRD gateways" API " is of no version"},
+        {NULL, NULL, NULL, NULL},
+    };
+    struct world w;
+    world_init(&w);
+    put_gateway(&w, "");
+    run(&w);
+    const struct ctl_status_report *r = reported(&w, &ctl_res_gateway_class, "tandem");
+    CU_ASSERT_STRING_EQUAL(reason_of(r, "SupportedVersion"), "none"); // a folder
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        json_t *versions = json_object();
+        if (cases[i].gateways)
+            json_object_set_new(versions, "gateways" API, json_string(cases[i].gateways));
+        if (cases[i].routes)
+            json_object_set_new(versions, "httproutes" API, json_string(cases[i].routes));
+        ctl_store_set_crd_versions(w.store, json_incref(versions));
+        run(&w);
+        CU_ASSERT_EQUAL(w.last.resources_n, 0);
+        r = reported(&w, &ctl_res_gateway_class, "tandem");
+        CU_ASSERT_STRING_EQUAL(reason_of(r, "Accepted"), "Accepted"); // best effort
+        if (cases[i].reason) {
+            CU_ASSERT_STRING_EQUAL(reason_of(r, "SupportedVersion"), cases[i].reason);
+            const char *message = message_of(r, "SupportedVersion");
+            if (!strstr(message, cases[i].message)) fprintf(stderr, "%s\n", message);
+            CU_ASSERT_PTR_NOT_NULL(strstr(message, cases[i].message));
+        } else {
+            CU_ASSERT_STRING_EQUAL(reason_of(r, "SupportedVersion"), "none");
+        }
+        ctl_store_set_crd_versions(w.store, versions); // equal: nothing to do
+        run(&w);
+        CU_ASSERT_EQUAL(w.last.reports_n, 0);
+    }
+    ctl_store_set_crd_versions(w.store, NULL); // they may not be listed any more
+    run(&w);
+    world_fini(&w);
+}
+
 // Nothing is called absent of a kind that nobody may look at.
 static void test_kinds_that_may_not_be_read(void) {
     struct world w;
@@ -632,6 +687,7 @@ static CU_TestInfo tests[] = {
     {"a new key translates no rule", test_new_key_translates_no_rule},
     {"a missing Secret comes and goes", test_missing_secret_comes_and_goes},
     {"kinds that may not be read", test_kinds_that_may_not_be_read},
+    {"versions of CRDs", test_versions_of_crds},
     {"a key from the environment", test_key_from_the_environment},
     {"a rotated certificate is one resource", test_rotated_certificate_is_one_resource},
     {"a class says what is supported", test_class_says_what_is_supported},
