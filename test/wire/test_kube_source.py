@@ -395,7 +395,8 @@ def test_reload_03_a_refused_object_leaves_traffic_too(site):
     assert refused == {"kind": "HTTPRoute", "namespace": "default", "name": "web", "generation": 2,
                        "reason": "unknown field spec.newer"}
     wait_for("no rule", lambda: "rule/default/web/0" not in site.resources())
-    assert site.names("httproute") == []
+    [shown] = site.json("/objects?kind=httproute")["items"]
+    assert shown["metadata"]["annotations"]["kgateway.dev/refused"] == "unknown field spec.newer"
     # Told once for a generation, whatever else of the object changes.
     site.api.route("web", newer={"field": 1})
     site.api.route("web")
