@@ -232,6 +232,7 @@ static enum gw_rc start_publish(struct ctl_controller *c, const struct ctl_optio
                                 struct gw_err *err) {
     struct ctl_publish_opts po = {.loop = c->loop,
                                   .state_dir = o->state_dir,
+                                  .recheck_ms = o->recheck_ms,
                                   .has_gateway = has_gateway,
                                   .host = o->listen_host,
                                   .port = o->listen_port,

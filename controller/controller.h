@@ -21,6 +21,7 @@ struct ctl_options {
     // (NULL: the kubeconfig's or the pod's), and data planes show ServiceAccount tokens for
     // audience (NULL: the API server's own).
     const char *state_dir, *namespace, *audience;
+    unsigned recheck_ms;                      // between two looks at a data plane's token; 0: none
     const char *lease_name;                   // of an API server alone
     unsigned duration_ms, renew_ms, retry_ms; // of the Lease; 0: as kube/lease.h says
     // Where other replicas reach the push port: host "": as advertise.h says; port 0: the one that

@@ -26,7 +26,7 @@
     "Translates Gateway API objects and pushes them to data planes.\n"
 
 struct args {
-    const char *source, *state, *namespace, *audience, *log_level;
+    const char *source, *state, *namespace, *audience, *token_recheck, *log_level;
     const char *lease_name, *lease_duration, *lease_renew, *lease_retry; // NULL: not given
     struct gw_flag_list push_names;
     struct gw_flag_hostport listen, admin, advertise; // the last: host "": not given
@@ -104,6 +104,9 @@ static bool is_subdomain(struct gw_str s) {
     return true;
 }
 
+// So long, and what a review takes, a data plane goes on whose token was taken from it.
+#define TOKEN_RECHECK_MS (5 * 60 * 1000)
+
 // In 1 ms to an hour; *ret stays where the flag is not given.
 static enum gw_rc read_time(const char *flag, const char *text, unsigned *ret, struct gw_err *err) {
     uint64_t ms;
@@ -113,6 +116,15 @@ static enum gw_rc read_time(const char *flag, const char *text, unsigned *ret, s
         return gw_err_set(err, GW_ERR_INPUT, 0, "--%s %s is not in 1ms to 1h", flag, text);
     *ret = (unsigned)ms;
     return GW_OK;
+}
+
+static enum gw_rc check_recheck(const struct args *a, struct ctl_options *ret, struct gw_err *err) {
+    ret->recheck_ms = TOKEN_RECHECK_MS;
+    if (a->token_recheck && strcmp(a->token_recheck, "0s") == 0) {
+        ret->recheck_ms = 0;
+        return GW_OK;
+    }
+    return read_time("token-recheck", a->token_recheck, &ret->recheck_ms, err);
 }
 
 static enum gw_rc check_lease(const struct args *a, struct ctl_options *ret, struct gw_err *err) {
@@ -169,6 +181,7 @@ static enum gw_rc check(const struct args *a, struct ctl_options *ret, struct gw
         .endpoints = a->endpoints,
     };
     GW_TRY(check_source(a, ret, err));
+    GW_TRY(check_recheck(a, ret, err));
     GW_TRY(check_lease(a, ret, err));
     if (a->listen.port && a->listen.port == a->admin.port &&
         strcmp(a->listen.host, a->admin.host) == 0)
@@ -238,6 +251,9 @@ int main(int argc, char **argv) {
          GW_FLAG_STRING, &a.lease_retry, 0, 0, 0},
         {"token-audience", "NAME", "of data planes' tokens (default: the API server's own)",
          GW_FLAG_STRING, &a.audience, 0, 0, 0},
+        {"token-recheck", "TIME",
+         "between two looks at the token of a data plane that is connected (5m; 0s: none)",
+         GW_FLAG_STRING, &a.token_recheck, 0, 0, 0},
         {"push-name", "NAME", "one more name of the push server's certificate; may be repeated",
          GW_FLAG_LIST, &a.push_names, 0, 0, 0},
         {"listen", "HOST:PORT", "where data planes connect (127.0.0.1:18443)", GW_FLAG_HOSTPORT,

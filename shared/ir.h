@@ -54,7 +54,9 @@ void gw_ir_root_finish(struct gw_ir_root *r, char *version); // frees r
 //     {"nack": "<root version>", "errors": [{"resource": "...", "reason": "..."}]}
 //       A NACK means: applied but for the named resources, which keep their last good form. It
 //       names all that stand refused at that moment; an ACK says that there is none.
+//     {"token": "..."}                                     (after "identify")
 //   controller > data plane
+//     {"identify": true}                                   (show the present token)
 //     {"resync": true}                                     (root differs: tell what you have)
 //     {"delta": {"version": "<root>", "set": [{"name": "...", "version": "...", "body": {...}}],
 //                "remove": ["..."], "complete": true}}     (complete false: more of this version

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+// Far above a ServiceAccount's; with its name it fits what is read before a hello.
+#define TOKEN_BYTES_MAX 12288
 #define VERSION_PATTERN "[0-9a-f]{32}"
 
 static const struct gw_field version_elem = {
@@ -167,6 +169,8 @@ static const struct gw_field message_fields[] = {
     [GW_IR_DELTA] = {.name = "delta", .type = GW_F_OBJECT, .fields = delta_fields},
     [GW_IR_REPLICA] = {.name = "replica", .type = GW_F_OBJECT, .fields = replica_fields},
     [GW_IR_RELAY] = {.name = "relay", .type = GW_F_OBJECT, .fields = relay_fields},
+    [GW_IR_IDENTIFY] = {.name = "identify", .type = GW_F_BOOL},
+    [GW_IR_TOKEN] = {.name = "token", .type = GW_F_STRING, .min = 1, .max = TOKEN_BYTES_MAX},
     {.name = "errors", .type = GW_F_LIST, .max = GW_IR_RESOURCES_MAX, .elem = &error_elem},
     {0},
 };
@@ -179,7 +183,7 @@ enum gw_rc gw_ir_message_parse(struct gw_str bytes, struct gw_ir_message *ret, s
     if (!root) return gw_err_wrap(err, "message");
     if (gw_schema_check(root, message_fields, "", &problem) != GW_OK)
         return gw_err_set(err, GW_ERR_INPUT, 0, "message: %s", problem.err.text);
-    for (int t = GW_IR_HELLO; t <= GW_IR_RELAY; t++) {
+    for (int t = GW_IR_HELLO; t <= GW_IR_TOKEN; t++) {
         const json_t *v = json_object_get(root, message_fields[t].name);
         if (!v || json_is_null(v)) continue;
         type = t;
@@ -218,6 +222,21 @@ json_t *gw_ir_nack(const char *root, json_t *errors) {
 
 json_t *gw_ir_resync(void) {
     return json_pack("{sb}", "resync", 1);
+}
+
+json_t *gw_ir_identify(void) {
+    return json_pack("{sb}", "identify", 1);
+}
+
+char *gw_ir_token_text(struct gw_str token, size_t *ret_len) {
+    static const char before[] = "{\"token\":\"", after[] = "\"}";
+    size_t escaped_max = 6 * token.len, n = sizeof(before) - 1;
+    char *text = gw_alloc(n + escaped_max + sizeof(after));
+    memcpy(text, before, n);
+    n += gw_json_escape(text + n, escaped_max, token);
+    memcpy(text + n, after, sizeof(after));
+    *ret_len = n + sizeof(after) - 1;
+    return text;
 }
 
 json_t *gw_ir_delta(const char *version, json_t *set, json_t *remove, bool complete) {

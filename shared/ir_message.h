@@ -17,6 +17,8 @@ enum gw_ir_message_type {
     GW_IR_DELTA,
     GW_IR_REPLICA,
     GW_IR_RELAY,
+    GW_IR_IDENTIFY,
+    GW_IR_TOKEN,
 };
 
 // A message that was read; body is what stands behind its one member, of a checked shape.
@@ -36,9 +38,13 @@ json_t *gw_ir_have(json_t *versions); // takes versions
 json_t *gw_ir_ack(const char *root);
 json_t *gw_ir_nack(const char *root, json_t *errors); // takes errors
 json_t *gw_ir_resync(void);
+json_t *gw_ir_identify(void);
 json_t *gw_ir_delta(const char *version, json_t *set, json_t *remove, bool complete); // takes both
 json_t *gw_ir_replica(const char *identity, const char *version);
 json_t *gw_ir_relay(json_t *views, json_t *planes, json_t *gone, bool complete); // takes all
 char *gw_ir_message_text(const json_t *message, size_t *ret_len);
+// Text of the message with a token, without trees that would keep copies of it: the caller wipes
+// and frees it.
+char *gw_ir_token_text(struct gw_str token, size_t *ret_len);
 
 #endif

@@ -17,7 +17,7 @@ struct review {
     struct ctl_identity *identity;
     char key[2 * SHA256_DIGEST_LENGTH + 1];
     struct ctl_kube_call *call; // NULL: there is an answer
-    int64_t until_ms;
+    int64_t at_ms, until_ms;    // of the answer: when it came, how long it holds
     int status;
     char *ns, *why;
     GW_VEC(struct waiter {
@@ -120,8 +120,8 @@ static void on_answer(void *arg, const struct ctl_kube_reply *reply) {
                 GW_KS("err", reply->err.text));
         judge(r, 503, "the controller cannot have the token reviewed now", GW_STR(""));
     }
-    r->until_ms =
-        gw_loop_now_ms(i->loop) + (r->status == 200 ? CTL_IDENTITY_GOOD_MS : CTL_IDENTITY_BAD_MS);
+    r->at_ms = gw_loop_now_ms(i->loop);
+    r->until_ms = r->at_ms + (r->status == 200 ? CTL_IDENTITY_GOOD_MS : CTL_IDENTITY_BAD_MS);
     // A failure is of the moment.
     if (r->status == 503) gw_map_del(&i->reviews, gw_str_of(r->key));
     tell_waiters(r);
@@ -169,11 +169,13 @@ static enum gw_rc start(struct review *r, struct gw_str token, struct gw_err *er
     return r->call ? GW_OK : err->rc;
 }
 
-void ctl_identity_ask(struct ctl_identity *i, struct gw_str token, ctl_identity_fn fn, void *arg) {
+// Answers of before from_ms do not hold.
+static void ask(struct ctl_identity *i, struct gw_str token, int64_t from_ms, ctl_identity_fn fn,
+                void *arg) {
     char key[2 * SHA256_DIGEST_LENGTH + 1];
     hash(token, key);
     struct review *r = gw_map_get(&i->reviews, gw_str_of(key));
-    if (r && !r->call && r->until_ms <= gw_loop_now_ms(i->loop)) {
+    if (r && !r->call && (r->until_ms <= gw_loop_now_ms(i->loop) || r->at_ms < from_ms)) {
         review_free(gw_map_del(&i->reviews, gw_str_of(key)));
         r = NULL;
     }
@@ -196,6 +198,15 @@ void ctl_identity_ask(struct ctl_identity *i, struct gw_str token, ctl_identity_
         gw_map_put(&i->reviews, gw_str_of(key), r);
     }
     GW_VEC_PUSH(&r->waiters, ((struct waiter){fn, arg}));
+}
+
+void ctl_identity_ask(struct ctl_identity *i, struct gw_str token, ctl_identity_fn fn, void *arg) {
+    ask(i, token, 0, fn, arg);
+}
+
+void ctl_identity_ask_anew(struct ctl_identity *i, struct gw_str token, ctl_identity_fn fn,
+                           void *arg) {
+    ask(i, token, gw_loop_now_ms(i->loop) - CTL_IDENTITY_NEW_MS, fn, arg);
 }
 
 void ctl_identity_leave(struct ctl_identity *i, const void *arg) {

@@ -12,6 +12,8 @@
 #define CTL_IDENTITY_BAD_MS 10000
 // Answers that are kept; beyond, tokens are reviewed again.
 #define CTL_IDENTITY_KEPT_MAX 8192
+// Of those that show one token at once, one review is enough.
+#define CTL_IDENTITY_NEW_MS 1000
 // Less than the push stream's setup time, so that the peer is told.
 #define CTL_IDENTITY_REVIEW_MS 5000
 
@@ -29,6 +31,9 @@ struct ctl_identity *ctl_identity_new(struct gw_loop *l, const struct ctl_kube_a
 void ctl_identity_free(struct ctl_identity *i); // waiters are dropped without their fn
 // fn is called once, from within this call where the answer is known. Copies what it needs.
 void ctl_identity_ask(struct ctl_identity *i, struct gw_str token, ctl_identity_fn fn, void *arg);
+// The same of an answer that is not older than a moment.
+void ctl_identity_ask_anew(struct ctl_identity *i, struct gw_str token, ctl_identity_fn fn,
+                           void *arg);
 void ctl_identity_leave(struct ctl_identity *i, const void *arg); // its fn is not called any more
 
 #endif

@@ -95,8 +95,10 @@ struct ctl_peer {
     struct gw_timer wait;   // for the hello, or for what it has
     unsigned unasked;       // answers that no delta asked for; falls by one a second
     int64_t unasked_ms;
-    uint64_t id;          // that replicas speak of it by
-    bool is_due, is_told; // to the holder of the Lease: something new; all of it, once
+    struct gw_timer recheck; // of its token
+    bool is_token_due;       // it was asked for it
+    uint64_t id;             // that replicas speak of it by
+    bool is_due, is_told;    // to the holder of the Lease: something new; all of it, once
     // Of another replica: link is NULL, state is LIVE, and acked is in the serials of:
     struct ctl_remote_view *remote;
 };
@@ -143,6 +145,7 @@ void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err 
 void ctl_peer_greet(struct ctl_peer *peer); // a held one: there is a snapshot now
 void ctl_peer_push(struct ctl_peer *peer);  // sends what it lacks, unless a delta is under way
 void ctl_peer_free(struct ctl_peer *peer);
+bool ctl_peer_send(struct ctl_peer *peer, json_t *message); // takes message; false: it is closed
 void ctl_peer_forget_refusals(struct ctl_peer *peer);
 void ctl_refusal_free(void *value); // a struct ctl_refusal *
 // As gw_ir_message_parse, of what is not believed: GW_ERR_LIMIT where its tree would be large.
@@ -180,6 +183,12 @@ enum gw_rc ctl_gate_enters(const struct ctl_peer *peer, struct gw_err *err);
 // GW_ERR_AUTH: it may not follow the Gateway that it names; that Gateway is none of ours.
 enum gw_rc ctl_gate_names(const struct ctl_peer *peer, const char *gateway, struct gw_err *err);
 enum gw_rc ctl_gate_exists(const struct ctl_peer *peer, const char *gateway, struct gw_err *err);
+
+// recheck.c: who is connected shows its token again, every publish opts.recheck_ms.
+void ctl_recheck_begin(struct ctl_peer *peer);
+void ctl_recheck_end(struct ctl_peer *peer);
+// GW_ERR_INPUT: nobody asked; GW_ERR_AUTH: it is none. In a cluster the verdict comes later.
+enum gw_rc ctl_recheck_token(struct ctl_peer *peer, struct gw_str token, struct gw_err *err);
 
 // state.c: ca.crt, ca.key and token of the state folder, made where they are missing; and a server
 // certificate of that CA for names.

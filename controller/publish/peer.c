@@ -43,7 +43,7 @@ void ctl_publish_count_init(void) {
 // Lines about refusals, each second: one answer may name thousands.
 #define REFUSAL_LINES 20
 
-static bool send_message(struct ctl_peer *peer, json_t *message) { // takes message
+bool ctl_peer_send(struct ctl_peer *peer, json_t *message) {
     struct gw_err err;
     size_t n;
     GW_JSON_AUTO owned = message;
@@ -109,7 +109,7 @@ static void flush(struct delta *d, bool complete) {
     size_t n = json_array_size(d->set) + json_array_size(d->remove);
     json_t *message = gw_ir_delta(d->peer->view->root, d->set, d->remove, complete);
     gw_metric_add(resources_sent_id, (int64_t)n);
-    d->ok = d->ok && send_message(d->peer, message);
+    d->ok = d->ok && ctl_peer_send(d->peer, message);
     d->set = d->remove = NULL;
     d->bytes = 0;
     if (complete) return;
@@ -185,7 +185,7 @@ void ctl_peer_push(struct ctl_peer *peer) {
     if (peer->state != CTL_PEER_LIVE || peer->sent > peer->acked || peer->sent == v->serial) return;
     if (peer->sent < v->log_begin) {
         enter(peer, CTL_PEER_COMPARING);
-        send_message(peer, gw_ir_resync());
+        ctl_peer_send(peer, gw_ir_resync());
         return;
     }
     push_log(peer);
@@ -211,7 +211,7 @@ void ctl_peer_greet(struct ctl_peer *peer) {
         push_difference(peer, NULL);
     } else {
         enter(peer, CTL_PEER_COMPARING);
-        send_message(peer, gw_ir_resync());
+        ctl_peer_send(peer, gw_ir_resync());
     }
 }
 
@@ -354,6 +354,7 @@ void ctl_peer_message(void *arg, struct gw_h2link_peer *link, struct gw_str byte
     struct gw_ir_message m;
     struct gw_err err;
     enum gw_rc rc = ctl_peer_read(bytes, &m, &err);
+    bool is_news = true;
     if (rc == GW_OK) {
         switch (m.type) {
         case GW_IR_HELLO:
@@ -366,6 +367,10 @@ void ctl_peer_message(void *arg, struct gw_h2link_peer *link, struct gw_str byte
         case GW_IR_NACK:
             rc = on_answer(peer, &m, &err);
             break;
+        case GW_IR_TOKEN:
+            is_news = false;
+            rc = ctl_recheck_token(peer, gw_json_str_of(m.body), &err);
+            break;
         default:
             rc = gw_err_set(&err, GW_ERR_INPUT, 0, "not a message of a data plane");
         }
@@ -377,6 +382,7 @@ void ctl_peer_message(void *arg, struct gw_h2link_peer *link, struct gw_str byte
         gw_h2link_peer_close(link, err.text);
         return;
     }
+    if (!is_news) return;
     peer->is_due = true;
     ctl_relay_due(p);
     p->opts.on_change(p->opts.arg);
@@ -398,12 +404,14 @@ void ctl_peer_open(void *arg, struct gw_h2link_peer *link) {
     gw_h2link_peer_set_user(link, peer);
     gw_timer_init(&peer->wait, on_wait);
     enter(peer, CTL_PEER_NEW);
+    ctl_recheck_begin(peer);
     struct gw_err err;
     if (ctl_gate_enters(peer, &err) != GW_OK) gw_h2link_peer_close(link, err.text);
 }
 
 void ctl_peer_free(struct ctl_peer *peer) {
     gw_timer_cancel(peer->publish->opts.loop, &peer->wait);
+    gw_timer_cancel(peer->publish->opts.loop, &peer->recheck);
     ctl_peer_forget_refusals(peer);
     free(peer->ns);
     free(peer->node);
@@ -430,6 +438,7 @@ void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err 
         GW_INFO("publish", "data plane left", GW_KS("node", peer->node), GW_KS("why", why->text));
     }
     ctl_relay_gone(p, peer);
+    ctl_recheck_end(peer);
     ctl_peer_free(peer);
     if (!view) return; // nobody has heard of it
     ctl_view_leave(p, view);

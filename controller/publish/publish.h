@@ -31,6 +31,7 @@ struct ctl_publish_opts {
     const struct ctl_publish_cluster *cluster; // NULL: a folder; else state_dir is not used
                                                // (borrowed for the call)
     const struct ctl_publish_replica *replica; // NULL: the only one (borrowed for the call)
+    unsigned recheck_ms; // between two looks at the token of who is connected; 0: none
     // Whether "ns/name" is a Gateway of ours; asked in a cluster alone, with arg.
     bool (*has_gateway)(void *arg, const char *gateway);
     const char *host;         // push address

@@ -225,6 +225,28 @@ static void on_delta(struct dp_conf_client *c, const json_t *delta) {
     c->is_apply_due = true;
 }
 
+static struct gw_secret *get_token(void *arg, struct gw_err *err) {
+    const struct dp_conf_client *c = arg;
+    return gw_secret_from_file(c->o.token_file, err);
+}
+
+// As it is now: the one that was dialled with may have been replaced.
+static void show_token(struct dp_conf_client *c) {
+    struct gw_err err;
+    size_t n;
+    struct gw_secret *token = get_token(c, &err);
+    if (!token) { // the controller waits, and then ends the stream
+        GW_ERROR("conf", "token not shown", GW_KS("err", err.text));
+        return;
+    }
+    char *text = gw_ir_token_text(gw_secret_reveal(token), &n);
+    if (gw_h2link_client_send(c->link, (struct gw_str){text, n}, &err) != GW_OK)
+        GW_DEBUG("conf", "message not sent", GW_KS("err", err.text));
+    explicit_bzero(text, n);
+    free(text);
+    gw_secret_unref(token);
+}
+
 static void on_message(void *arg, struct gw_str bytes) {
     struct dp_conf_client *c = arg;
     struct gw_ir_message m;
@@ -235,6 +257,8 @@ static void on_message(void *arg, struct gw_str bytes) {
         send_message(c, gw_ir_have(dp_held_versions(&c->held)));
     } else if (rc == GW_OK && m.type == GW_IR_DELTA) {
         on_delta(c, m.body);
+    } else if (rc == GW_OK && m.type == GW_IR_IDENTIFY) {
+        show_token(c);
     } else {
         // What else it sent cannot be known: begin again, from what is good.
         if (rc == GW_OK) gw_err_set(&err, GW_ERR_INPUT, 0, "a message of the other direction");
@@ -298,11 +322,6 @@ static void drop_link(struct dp_conf_client *c) {
     c->tls = NULL;
     c->ca = NULL;
     atomic_store(&c->is_connected, false);
-}
-
-static struct gw_secret *get_token(void *arg, struct gw_err *err) {
-    const struct dp_conf_client *c = arg;
-    return gw_secret_from_file(c->o.token_file, err);
 }
 
 static enum gw_rc make_link(struct dp_conf_client *c, struct gw_err *err) {

@@ -2,6 +2,7 @@
 """Who may follow a Gateway in a cluster, and the push CA that the controller keeps there."""
 import json
 import subprocess
+import time
 
 import pytest
 
@@ -81,6 +82,30 @@ def test_an_audience_of_its_own(cluster):
         dp.stop()
         t.start_dataplane(token=t.token_file(audience="tandem-push"))
         t.wait_programmed()
+
+
+def test_a_service_account_that_is_deleted_while_its_data_plane_is_connected(cluster):
+    with Pair(cluster, ctl_args=["--token-recheck", "1s"]) as t:
+        dp = t.start_dataplane()
+        t.wait_programmed()
+        time.sleep(2)  # it is asked, and is still who it was
+        assert t.metric("push_data_planes_connected") == 1 and "refused" not in t.ctl.log()
+        cluster.delete("ServiceAccount", "default")
+        # The API server itself remembers a good token for ten seconds.
+        wait_for("the data plane to be sent away",
+                 lambda: t.metric("push_data_planes_connected") == 0, 30)
+        refused(t, dp, "the peer ended the connection: the API server does not take the token")
+        assert "data plane refused" in t.ctl.log()
+
+
+def test_a_token_that_is_replaced_keeps_its_stream(cluster):
+    with Pair(cluster, ctl_args=["--token-recheck", "1s"]) as t:
+        path = t.token_file()
+        dp = t.start_dataplane(token=path)
+        t.wait_programmed()
+        path.write_text(cluster.token())
+        time.sleep(3)
+        assert "no controller" not in dp.log() and "data plane left" not in t.ctl.log()
 
 
 def test_the_ca_is_kept_and_the_config_map_is_put_right(cluster):

@@ -110,6 +110,28 @@ static void check_round_trip(json_t *message, enum gw_ir_message_type type, cons
     free(text);
 }
 
+static void tokens_are_read_and_not_repeated(void) {
+    struct gw_ir_message m = {0};
+    struct gw_err err = {0};
+    size_t n;
+    struct gw_str token = GW_STR("a.\"b\\\n\x01-c");
+    char *text = gw_ir_token_text(token, &n);
+    CU_ASSERT_EQUAL(n, strlen(text));
+    CU_ASSERT_EQUAL_FATAL(gw_ir_message_parse((struct gw_str){text, n}, &m, &err), GW_OK);
+    CU_ASSERT_EQUAL(m.type, GW_IR_TOKEN);
+    CU_ASSERT_TRUE(gw_str_eq(gw_json_str_of(m.body), token));
+    gw_ir_message_fini(&m);
+    free(text);
+    CU_ASSERT_EQUAL(parse("{'token':''}", &m, &err), GW_ERR_INPUT);
+    GW_CLEANUP(gw_text_fini) struct gw_text large = {0};
+    while (large.len < 12289)
+        gw_text_adds(&large, "hush");
+    text = gw_ir_token_text(gw_text_str(&large), &n);
+    CU_ASSERT_EQUAL(gw_ir_message_parse((struct gw_str){text, n}, &m, &err), GW_ERR_INPUT);
+    CU_ASSERT_STRING_EQUAL(err.text, "message: token: is longer than 12288 characters");
+    free(text);
+}
+
 static void built_messages_are_read(void) {
     check_round_trip(gw_ir_hello("node-1", "default/edge", "127.0.0.1", V), GW_IR_HELLO, "hello");
     check_round_trip(gw_ir_hello("n", "", "", ""), GW_IR_HELLO, "hello");
@@ -121,6 +143,7 @@ static void built_messages_are_read(void) {
     check_round_trip(gw_ir_nack(V, json_pack("[{ssss}]", "resource", "rule/a/b/0", "reason", "")),
                      GW_IR_NACK, "nack");
     check_round_trip(gw_ir_resync(), GW_IR_RESYNC, "resync");
+    check_round_trip(gw_ir_identify(), GW_IR_IDENTIFY, "identify");
     check_round_trip(gw_ir_delta(V, json_array(), json_pack("[s]", "secret/a/b/c"), false),
                      GW_IR_DELTA, "delta");
     check_round_trip(gw_ir_delta(V,
@@ -158,6 +181,7 @@ static void bodies_are_not_judged(void) {
 static CU_TestInfo tests[] = {
     {"refusals_say_why", refusals_say_why},
     {"depth_and_resources_are_capped", depth_and_resources_are_capped},
+    {"tokens_are_read_and_not_repeated", tokens_are_read_and_not_repeated},
     {"built_messages_are_read", built_messages_are_read},
     {"bodies_are_not_judged", bodies_are_not_judged},
     CU_TEST_INFO_NULL,

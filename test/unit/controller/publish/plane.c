@@ -138,6 +138,8 @@ static void on_message(void *arg, struct gw_str bytes) {
         if (p->have) plane_say(p, gw_ir_have(json_incref(p->have)));
     } else if (m.type == GW_IR_DELTA) {
         on_delta(p, m.body);
+    } else if (m.type == GW_IR_IDENTIFY) {
+        p->asked++;
     }
     gw_ir_message_fini(&m);
 }

@@ -24,7 +24,7 @@ struct plane {
     const char *gateway, *root, *address;
     json_t *have; // sent when asked
     bool silent;  // no hello
-    int opened, closed, resyncs, deltas, completes;
+    int opened, closed, resyncs, deltas, completes, asked;
     char version[GW_IR_VERSION_CHARS + 1]; // of the last delta
     json_t *set, *removed;                 // of all deltas: name -> body, name -> true
     char why[512];                         // of the last close

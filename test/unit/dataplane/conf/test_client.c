@@ -177,6 +177,13 @@ static void connect_and_push_good(void) {
     push_good();
 }
 
+static void write_file(const char *path, struct gw_str text) {
+    FILE *f = fopen(path, "we");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    fwrite(text.ptr, 1, text.len, f);
+    fclose(f);
+}
+
 // --- the stream ---------------------------------------------------------------------------------
 
 static void hello_says_who_asks(void) {
@@ -307,6 +314,24 @@ static void a_wrong_token_gets_nothing(void) {
     fprintf(f, GW_STR_FMT "\n", GW_STR_ARG(gw_secret_reveal(controller.token)));
     fclose(f);
     json_decref(controller_take(&controller, "hello"));
+}
+
+// Not the one that it came with: tokens are replaced.
+static void the_present_token_is_shown_when_asked(void) {
+    connect_and_push_good();
+    for (int i = 0; i < 2; i++) {
+        char text[] = "token-0\n";
+        text[6] = (char)('0' + i);
+        write_file(controller.token_file, gw_str_of(text));
+        controller_send(&controller, gw_ir_identify());
+        json_t *token = controller_take(&controller, "token");
+        CU_ASSERT(gw_str_eq(gw_json_str_of(token), ((struct gw_str){text, 7})));
+        json_decref(token);
+    }
+    unlink(controller.token_file);
+    controller_send(&controller, gw_ir_identify());
+    CU_ASSERT(controller_is_quiet(&controller, 50));
+    CU_ASSERT_EQUAL(controller.opened, 1);
 }
 
 static void files_that_come_later_are_found(void) {
@@ -488,13 +513,6 @@ static struct gw_text read_file(const char *path) {
     return text;
 }
 
-static void write_file(const char *path, struct gw_str text) {
-    FILE *f = fopen(path, "we");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    fwrite(text.ptr, 1, text.len, f);
-    fclose(f);
-}
-
 // Replaces the first place of from by to, of the same length.
 static struct gw_text damaged(const struct gw_text *whole, const char *from, const char *to) {
     struct gw_text t = {0};
@@ -598,6 +616,7 @@ static CU_TestInfo tests[] = {
     T(what_is_no_message_leads_to_a_new_connection),
     T(a_burst_ends_at_the_newest),
     T(a_wrong_token_gets_nothing),
+    T(the_present_token_is_shown_when_asked),
     T(files_that_come_later_are_found),
     T(reload_01),
     T(a_refused_resource_keeps_its_last_good_form),
