@@ -44,12 +44,48 @@ static enum gw_rc bad_target(struct gw_err *err, const char *why) {
     return DP_H1_REFUSE(DP_H1_REQUESTS, err, 400, "request target: %s", why);
 }
 
+static int hex_of(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// The byte at *at, which may be written as %XX.
+static char take_byte(struct gw_str path, size_t *at) {
+    char c = path.ptr[(*at)++];
+    if (c != '%' || path.len - *at < 2) return c;
+    int high = hex_of(path.ptr[*at]), low = hex_of(path.ptr[*at + 1]);
+    if (high < 0 || low < 0) return c;
+    *at += 2;
+    return (char)(high << 4 | low);
+}
+
+// Has a segment "..", however servers may read one: written as %2e, with parameters behind it, or
+// between what they take for slashes. Clients resolve it themselves (RFC 3986 5.2.4).
+static bool climbs(struct gw_str path) {
+    enum { OTHER = 3 };
+    unsigned dots = 0; // of the segment, which is nothing else so far
+    if (!memchr(path.ptr, '.', path.len) && !memchr(path.ptr, '%', path.len)) return false;
+    for (size_t at = 0; at < path.len;) {
+        char c = take_byte(path, &at);
+        if (c == '/' || c == '\\' || c == ';') {
+            if (dots == 2) return true;
+            dots = c == ';' ? OTHER : 0;
+        } else {
+            dots = c == '.' && dots < 2 ? dots + 1 : OTHER;
+        }
+    }
+    return dots == 2;
+}
+
 // Splits at '?'; target begins with '/'.
 static enum gw_rc set_origin_form(struct gw_str target, struct dp_head *head, struct gw_err *err) {
     const char *end = target.ptr + target.len;
     size_t n = dp_char_run(target.ptr, end, DP_CH_PATH);
     head->target = target;
     head->path = (struct gw_str){target.ptr, n};
+    // The route is chosen by the path as it stands, and the server might look at another one.
+    if (GW_UNLIKELY(climbs(head->path))) return bad_target(err, "the path has a segment \"..\"");
     if (n == target.len) return GW_OK;
     if (target.ptr[n] == '#') return bad_target(err, "it has a fragment");
     if (target.ptr[n] != '?') return bad_target(err, "bad byte in the path");

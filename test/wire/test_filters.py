@@ -46,6 +46,19 @@ def test_the_upstream_is_asked_for_the_rewritten_url():
             ("/foo/x", "a.example:81"), ("/full/a/b", "a.example")]
 
 
+def test_a_rewritten_path_stays_below_its_prefix():
+    rules = [rule(0, "/public", [to()], filters=[rewrite(path=prefix("/files/public", "/public"))])]
+    with Upstream() as up, Plane(rules, {"web": up}) as p:
+        for path in ("/public/../secret", "/public/%2e%2E/secret", "/public/..;/secret",
+                     "/public%2f..%2f..%2fsecret", "/public/a/../../../secret", "/public/.."):
+            r = p.get(path)
+            assert r.status == 400 and r.json()["code"] == "bad_request", path
+        for path in ("/public/..a", "/public/./b?x=/../y", "/public/.../c"):
+            assert p.get(path).status == 200
+        assert [r["path"] for r in up.wait(3)] == ["/files/public/..a", "/files/public/./b?x=/../y",
+                                                   "/files/public/.../c"]
+
+
 def test_filters_of_the_backend_are_inside_those_of_the_rule():
     ours = [set_request("x-who", "backend"), add_request("x-list", "backend"),
             add_response("x-list", "backend"), rewrite(path=prefix("/b", "/"))]

@@ -121,6 +121,8 @@ static void refuses_targets_and_hosts(void) {
         {PATH("/a\\b"), 400, "bad byte in the path"},
         {PATH("/<a>"), 400, "bad byte in the path"},
         {PATH("/\xff"), 400, "bad byte in the path"},
+        {PATH("/a/../b"), 400, "a segment \"..\""},
+        {PATH("/a/%2e%2e/b"), 400, "a segment \"..\""},
         {PATH("/?\xff"), 400, "bad byte in the query"},
         {PATH("/\x01"), 400, "control byte"},
         {HOST(""), 400, ":authority: it is empty"},
