@@ -129,13 +129,20 @@ static struct ref read_ref(const struct ctl_object *route, const json_t *json, s
     return ref;
 }
 
+// What is most often meant by a kind of another group.
+static const char *hint(const struct ref *ref) {
+    if (gw_str_eq(ref->kind, GW_STR("LLMBackend"))) return "; its group is " TR_LLM_GROUP;
+    return gw_str_eq(ref->kind, GW_STR("Service")) ? "; its group is ''" : "";
+}
+
 static json_t *resolve(struct ctl_translator *t, struct tr_route *r, const struct ctl_object *o,
                        const struct ref *ref, struct tr_refs *refs) {
     if (!ref->is_service && !ref->is_llm)
         return wrong(refs, ref, "InvalidKind",
                      "kind " GW_STR_FMT "%s" GW_STR_FMT
-                     " cannot be a backend (Service and LLMBackend." TR_LLM_GROUP " can)",
-                     GW_STR_ARG(ref->kind), ref->group.len ? "." : "", GW_STR_ARG(ref->group));
+                     " cannot be a backend (Service and LLMBackend." TR_LLM_GROUP " can%s)",
+                     GW_STR_ARG(ref->kind), ref->group.len ? "." : "", GW_STR_ARG(ref->group),
+                     hint(ref));
     if (!gw_str_eq(ref->ns, o->ns)) {
         tr_refer(t, &r->node, "Grants", ref->ns, GW_STR(""));
         // The same words whether the object exists or not.
