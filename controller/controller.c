@@ -136,6 +136,8 @@ static bool is_ready(void *arg, struct gw_text *ret_problems) {
     if (c->cluster.source) ctl_kube_source_problems(c->cluster.source, ret_problems);
     const char *problem = c->cluster.lease ? ctl_lease_problem(c->cluster.lease) : NULL;
     if (problem) gw_text_addf(ret_problems, "lease: %s\n", problem);
+    problem = ctl_publish_problem(c->publish);
+    if (problem) gw_text_addf(ret_problems, "push CA: %s\n", problem);
     return c->translated;
 }
 

@@ -15,6 +15,7 @@
 #include "controller/version.h"
 #include "shared/flags.h"
 #include "shared/log.h"
+#include "shared/tls.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -89,6 +90,9 @@ static enum gw_rc check_source(const struct args *a, struct ctl_options *ret, st
         return gw_err_set(err, GW_ERR_INPUT, 0,
                           "--token-audience has no use with --state, the folder with the push CA "
                           "and the bootstrap token");
+    if (a->namespace && !is_label(gw_str_of(a->namespace)))
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--namespace '%s' is not the name of a namespace",
+                          a->namespace);
     if (a->namespace && !is_kube)
         return gw_err_set(err, GW_ERR_INPUT, 0, "--namespace has no use with a folder");
     return GW_OK;
@@ -182,6 +186,9 @@ static enum gw_rc check(const struct args *a, struct ctl_options *ret, struct gw
     };
     GW_TRY(check_source(a, ret, err));
     GW_TRY(check_recheck(a, ret, err));
+    for (size_t i = 0; i < a->push_names.len; i++)
+        if (gw_tls_check_name(a->push_names.ptr[i], err) != GW_OK)
+            return gw_err_wrap(err, "--push-name");
     GW_TRY(check_lease(a, ret, err));
     if (a->listen.port && a->listen.port == a->admin.port &&
         strcmp(a->listen.host, a->admin.host) == 0)

@@ -14,6 +14,9 @@
 //   admin/      what operators ask
 #include "dataplane/server.h"
 #include "shared/flags.h"
+#include "shared/tls.h"
+
+#include <arpa/inet.h>
 
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +25,11 @@
 #ifndef TANDEM_VERSION
 #define TANDEM_VERSION "0.1.0"
 #endif
+
+#define USAGE                                                                                      \
+    "usage: tandem-dataplane --controller HOST:PORT --bootstrap DIR [flags]       of a folder\n"   \
+    "       tandem-dataplane --controller HOST:PORT --ca-file FILE --gateway NS/NAME [flags]\n"    \
+    "Carries the traffic that a controller's snapshots describe.\n"
 
 struct arguments {
     struct gw_flag_hostport controller, admin;
@@ -117,6 +125,26 @@ static enum gw_rc check_gateway(const char *text, struct gw_err *err) {
     return gw_err_set(err, GW_ERR_INPUT, 0, "--gateway: '%s' is not NS/NAME", text);
 }
 
+// An address of a machine, or also a name of one.
+static bool is_host(const char *text, bool may_be_name) {
+    unsigned char parsed[16];
+    if (inet_pton(AF_INET, text, parsed) == 1 || inet_pton(AF_INET6, text, parsed) == 1)
+        return true;
+    struct gw_err err;
+    return may_be_name && gw_tls_check_name(text, &err) == GW_OK && *text != '*';
+}
+
+static enum gw_rc check_hosts(const struct arguments *a, struct gw_err *err) {
+    if (a->controller.host[0] && !a->controller.port)
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--controller: port 0 is none");
+    if (!is_host(a->bind, false))
+        return gw_err_set(err, GW_ERR_INPUT, 0, "--bind: '%s' is not an IP address", a->bind);
+    if (*a->address && !is_host(a->address, true))
+        return gw_err_set(err, GW_ERR_INPUT, 0,
+                          "--address: '%s' is neither an IP address nor a DNS name", a->address);
+    return GW_OK;
+}
+
 static enum gw_rc check(struct arguments *a, struct dp_settings *s, struct gw_err *err) {
     enum gw_log_level level;
     GW_TRY(check_credentials(a, err));
@@ -124,6 +152,7 @@ static enum gw_rc check(struct arguments *a, struct dp_settings *s, struct gw_er
         return gw_err_set(err, GW_ERR_INPUT, 0,
                           "nothing to serve: give --controller, or --state with a kept snapshot");
     GW_TRY(check_gateway(a->gateway, err));
+    GW_TRY(check_hosts(a, err));
     GW_TRY(durations(a, s, err));
     GW_TRY(check_port_map(&a->port_map, err));
     s->llm_body_bytes_max = a->llm_body_max;
@@ -196,9 +225,7 @@ static enum gw_rc parse(struct arguments *a, int argc, char **argv, struct gw_er
     };
     size_t positional;
     GW_TRY(gw_flags_parse(flags, argc, argv, NULL, 0, &positional, err));
-    if (a->help)
-        gw_flags_help(flags, "tandem-dataplane --controller HOST:PORT --bootstrap DIR [flags]",
-                      stdout);
+    if (a->help) gw_flags_help(flags, USAGE, stdout);
     if (a->version) puts("tandem-dataplane " TANDEM_VERSION);
     return GW_OK;
 }

@@ -200,11 +200,15 @@ static struct gw_tls_ctx *upstream_tls(const struct dp_options *o, struct gw_err
     struct gw_secret *file = NULL; // no secret, but the same reader
     if (o->upstream_ca_file) {
         file = gw_secret_from_file(o->upstream_ca_file, err);
-        if (!file) return NULL;
+        if (!file) {
+            gw_err_wrap(err, "--upstream-ca");
+            return NULL;
+        }
         pem = gw_secret_reveal(file);
     }
     struct gw_tls_ctx *tls = gw_tls_client_ctx(pem, (struct gw_str){NULL, 0}, err);
     gw_secret_unref(file);
+    if (!tls && o->upstream_ca_file) gw_err_wrap(err, "--upstream-ca %s", o->upstream_ca_file);
     return tls;
 }
 
@@ -258,6 +262,7 @@ struct dp_server *dp_server_start(const struct dp_options *o, struct gw_err *err
         .host = o->admin_host, .port = o->admin_port, .conf = s->conf, .draining = &s->draining};
     s->admin = dp_admin_start(&ao, err);
     if (s->admin) return s;
+    gw_err_wrap(err, "--admin");
 fail:
     dp_server_drain(s);
     dp_server_wait(s);

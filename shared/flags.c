@@ -41,11 +41,12 @@ enum gw_rc gw_hostport_parse(struct gw_str text, const char *host_default,
     return GW_OK;
 }
 
-static enum gw_rc set_pair(struct gw_map *map, const char *value, struct gw_err *err) {
+static enum gw_rc set_pair(const struct gw_flag *f, const char *value, struct gw_err *err) {
+    struct gw_map *map = f->target;
     struct gw_str rest = gw_str_of(value);
     struct gw_str key = gw_str_cut(&rest, '=');
     if (key.len == 0 || rest.len == 0)
-        return gw_err_set(err, GW_ERR_INPUT, 0, "'%s' is not KEY=VALUE", value);
+        return gw_err_set(err, GW_ERR_INPUT, 0, "'%s' is not %s", value, f->metavar);
     if (gw_map_get(map, key))
         return gw_err_set(err, GW_ERR_INPUT, 0, "'" GW_STR_FMT "' is given twice", GW_STR_ARG(key));
     gw_map_put(map, key, gw_strndup(rest.ptr, rest.len));
@@ -90,7 +91,7 @@ static enum gw_rc set_value(const struct gw_flag *f, const char *value, struct g
     case GW_FLAG_LIST:
         return set_list(f->target, value, err);
     case GW_FLAG_PAIR:
-        return set_pair(f->target, value, err);
+        return set_pair(f, value, err);
     }
     return gw_err_set(err, GW_ERR_INTERNAL, 0, "the flag has no kind");
 }

@@ -71,7 +71,7 @@ static struct gw_secret *from_bytes(const char *path, struct gw_str bytes, struc
     }
     // An empty key or token would match what was never given.
     if (bytes.len == 0) {
-        gw_err_set(err, GW_ERR_INPUT, 0, "%s: secret file is empty", path);
+        gw_err_set(err, GW_ERR_INPUT, 0, "%s: is empty", path);
         return NULL;
     }
     return gw_secret_new(bytes);
@@ -80,7 +80,7 @@ static struct gw_secret *from_bytes(const char *path, struct gw_str bytes, struc
 struct gw_secret *gw_secret_from_file(const char *path, struct gw_err *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        gw_err_set(err, GW_ERR_INPUT, 0, "%s: cannot open secret file: %s", path, strerror(errno));
+        gw_err_set(err, GW_ERR_INPUT, 0, "%s: cannot be opened: %s", path, strerror(errno));
         return NULL;
     }
     size_t cap = FILE_BYTES_MAX + 1, len = 0;
@@ -94,7 +94,7 @@ struct gw_secret *gw_secret_from_file(const char *path, struct gw_err *err) {
     }
     struct gw_secret *s = NULL;
     if (n < 0) {
-        gw_err_set(err, GW_ERR_INPUT, 0, "%s: cannot read secret file: %s", path, strerror(errno));
+        gw_err_set(err, GW_ERR_INPUT, 0, "%s: cannot be read: %s", path, strerror(errno));
     } else {
         s = from_bytes(path, (struct gw_str){bytes, len}, err);
     }
@@ -102,6 +102,13 @@ struct gw_secret *gw_secret_from_file(const char *path, struct gw_err *err) {
     explicit_bzero(bytes, len);
     free(bytes);
     return s;
+}
+
+bool gw_secret_is_token(const struct gw_secret *s) {
+    struct gw_str text = gw_secret_reveal(s);
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || text.ptr[i] > '~') return false;
+    return text.len > 0;
 }
 
 struct gw_secret *gw_secret_random(size_t bytes) {

@@ -13,6 +13,7 @@ struct gw_secret *gw_secret_ref(struct gw_secret *s);
 void gw_secret_unref(struct gw_secret *s); // NULL accepted
 struct gw_str gw_secret_reveal(const struct gw_secret *s);
 bool gw_secret_eq(const struct gw_secret *s, struct gw_str other); // constant time
+bool gw_secret_is_token(const struct gw_secret *s); // one line of printable ASCII: fit for a header
 // Whole file, trailing newline cut, at most 64 KiB.
 struct gw_secret *gw_secret_from_file(const char *path, struct gw_err *err);
 // bytes random bytes as lowercase hex.

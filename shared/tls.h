@@ -93,6 +93,8 @@ bool gw_tls_is_resumed(const struct gw_tls *t);
 
 // --- making certificates (tls_make.c) ------------------------------------------------------------
 
+// Whether a certificate can be made for it: a DNS name, with '*' perhaps at its beginning.
+enum gw_rc gw_tls_check_name(const char *name, struct gw_err *err);
 // A new P-256 CA, and a server certificate for names (NULL-terminated DNS names or IP addresses)
 // signed by it; PEM in *ret_ (keys in secrets). days of validity.
 enum gw_rc gw_tls_make_ca(const char *common_name, int days, struct gw_text *ret_cert,

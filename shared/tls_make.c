@@ -100,7 +100,7 @@ enum gw_rc gw_tls_make_ca(const char *common_name, int days, struct gw_text *ret
     return rc;
 }
 
-static enum gw_rc check_name(const char *name, struct gw_err *err) {
+enum gw_rc gw_tls_check_name(const char *name, struct gw_err *err) {
     size_t n = strlen(name);
     bool ok = n > 0 && n <= 253;
     for (size_t i = 0; ok && i < n; i++) {
@@ -109,8 +109,8 @@ static enum gw_rc check_name(const char *name, struct gw_err *err) {
              c == '-' || c == '.' || c == '_' || (c == '*' && i == 0);
     }
     if (ok) return GW_OK;
-    return gw_err_set(err, GW_ERR_INPUT, 0,
-                      "certificate: '%.60s' is neither a DNS name nor an IP address", name);
+    return gw_err_set(err, GW_ERR_INPUT, 0, "'%.60s' is neither a DNS name nor an IP address",
+                      name);
 }
 
 static GENERAL_NAME *general_name(const char *name) {
@@ -152,7 +152,7 @@ static enum gw_rc check_names(const char *const *names, struct gw_err *err) {
             return gw_err_set(err, GW_ERR_LIMIT, 0, "certificate: more than %d names", NAMES_MAX);
         if (inet_pton(AF_INET, names[n], ip) == 1 || inet_pton(AF_INET6, names[n], ip) == 1)
             continue;
-        GW_TRY(check_name(names[n], err));
+        GW_TRY(gw_tls_check_name(names[n], err));
     }
     if (n == 0) return gw_err_set(err, GW_ERR_INPUT, 0, "certificate: no name is given");
     return GW_OK;

@@ -131,7 +131,7 @@ static void refresh_token(struct ctl_kube *k) {
         st.st_mtim.tv_nsec == k->token_mtime.tv_nsec)
         return;
     struct gw_secret *token = gw_secret_from_file(k->token_file, &err);
-    if (token && !ctl_kube_token_ok(token)) {
+    if (token && !gw_secret_is_token(token)) {
         gw_secret_unref(token);
         token = NULL;
     }

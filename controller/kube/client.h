@@ -28,7 +28,6 @@ struct ctl_kube_config {
 enum gw_rc ctl_kube_config_load(const char *path, struct ctl_kube_config *ret, struct gw_err *err)
     GW_MUST_USE;
 void ctl_kube_config_fini(struct ctl_kube_config *c);
-bool ctl_kube_token_ok(const struct gw_secret *token); // one line of printable ASCII
 
 struct ctl_kube; // opaque
 struct ctl_kube *ctl_kube_new(struct gw_loop *l, const struct ctl_kube_config *c,

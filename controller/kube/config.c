@@ -245,7 +245,7 @@ static enum gw_rc load_pod(struct ctl_kube_config *c, struct gw_err *err) {
         return gw_err_set(
             err, GW_ERR_INPUT, 0,
             "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: outside "
-            "of a cluster a kubeconfig is needed");
+            "of a cluster a kubeconfig is needed (--source kube:KUBECONFIG)");
     struct gw_text url = {0}, ca = {0}, ns = {0};
     bool is_v6 = strchr(host, ':') != NULL;
     gw_text_addf(&url, "https://%s%s%s:%s", is_v6 ? "[" : "", host, is_v6 ? "]" : "", port);
@@ -265,18 +265,10 @@ static enum gw_rc load_pod(struct ctl_kube_config *c, struct gw_err *err) {
     return GW_OK;
 }
 
-// It becomes part of a header.
-bool ctl_kube_token_ok(const struct gw_secret *token) {
-    struct gw_str s = gw_secret_reveal(token);
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] <= ' ' || s.ptr[i] > '~') return false;
-    return s.len > 0;
-}
-
 enum gw_rc ctl_kube_config_load(const char *path, struct ctl_kube_config *ret, struct gw_err *err) {
     struct ctl_kube_config c = {0};
     enum gw_rc rc = path ? load_file(path, &c, err) : load_pod(&c, err);
-    if (rc == GW_OK && c.token && !ctl_kube_token_ok(c.token))
+    if (rc == GW_OK && c.token && !gw_secret_is_token(c.token))
         rc = gw_err_set(err, GW_ERR_INPUT, 0, "%s: the token is not one line of printable ASCII",
                         path ? path : c.token_file);
     if (rc == GW_OK)

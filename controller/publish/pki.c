@@ -41,6 +41,7 @@ struct ctl_pki {
     struct ctl_kube_call *call;
     struct gw_timer round;
     bool is_asked; // for a round, while one is under way
+    char *problem; // of the last failure; NULL: none since all was right
     unsigned failures;
     unsigned writes; // since all was right
     struct watcher watchers[OBJECTS];
@@ -116,6 +117,8 @@ static void fail(struct ctl_pki *p, const struct gw_err *err, int retry_after_s)
     uint32_t random;
     gw_random(&random, sizeof(random));
     p->failures++;
+    free(p->problem);
+    p->problem = gw_strdup(err->text);
     GW_ERROR("publish", "the push CA cannot be kept in the cluster; it is tried again",
              GW_KS("ns", p->o.ns), GW_KS("err", err->text));
     again(p, ctl_kube_backoff_ms(p->failures + 3, retry_after_s, random));
@@ -136,17 +139,25 @@ static void send(struct ctl_pki *p, enum ctl_kube_method method, const char *pat
     if (!p->call) fail(p, &err, 0);
 }
 
-// Of a write: whatever it did, the objects are looked at again.
-static void on_write(void *arg, const struct ctl_kube_reply *r) {
-    struct ctl_pki *p = arg;
+// Of a write: whatever it did, the objects are looked at again. overtaken: the status that says
+// that somebody else was faster.
+static void after_write(struct ctl_pki *p, const struct ctl_kube_reply *r, int overtaken) {
     p->call = NULL;
-    if (r->rc != GW_OK && r->status != 409 && r->status != 404) {
+    if (r->rc != GW_OK && r->status != overtaken) {
         fail(p, &r->err, r->retry_after_s);
         return;
     }
     // At the start there is one of each; more is somebody who writes against us.
     p->writes++;
     again(p, p->writes <= OBJECTS ? 0 : ctl_kube_backoff_ms(p->writes, 0, 0));
+}
+
+static void on_post(void *arg, const struct ctl_kube_reply *r) {
+    after_write(arg, r, 409);
+}
+
+static void on_patch(void *arg, const struct ctl_kube_reply *r) {
+    after_write(arg, r, 404);
 }
 
 // --- the Secret --------------------------------------------------------------------------------
@@ -199,7 +210,7 @@ static void create_secret(struct ctl_pki *p) {
     GW_JSON_AUTO body = object_of(p, "Secret", CTL_PKI_SECRET, data);
     json_object_set_new(body, "type", json_string("Opaque"));
     gw_secret_unref(key);
-    send(p, CTL_KUBE_POST, p->lists[SECRET], body, on_write);
+    send(p, CTL_KUBE_POST, p->lists[SECRET], body, on_post);
 }
 
 static enum gw_rc take(struct ctl_pki *p, const json_t *secret, struct gw_err *err) {
@@ -256,6 +267,8 @@ static void on_config_map(void *arg, const struct ctl_kube_reply *r) {
     }
     if (r->rc == GW_OK && gw_str_eq(gw_json_str(gw_json_get(r->body, "data"), "ca.crt"), cert)) {
         p->failures = p->writes = 0;
+        free(p->problem);
+        p->problem = NULL;
         again(p, p->is_asked ? GATHER_MS : ROUND_MS);
         return;
     }
@@ -263,9 +276,9 @@ static void on_config_map(void *arg, const struct ctl_kube_reply *r) {
     json_object_set_new(data, "ca.crt", json_stringn(cert.ptr, cert.len));
     GW_JSON_AUTO body = object_of(p, "ConfigMap", CTL_PKI_CONFIG_MAP, data);
     if (r->status == 404)
-        send(p, CTL_KUBE_POST, p->lists[CONFIG_MAP], body, on_write);
+        send(p, CTL_KUBE_POST, p->lists[CONFIG_MAP], body, on_post);
     else
-        send(p, CTL_KUBE_PATCH, p->paths[CONFIG_MAP], body, on_write);
+        send(p, CTL_KUBE_PATCH, p->paths[CONFIG_MAP], body, on_patch);
 }
 
 // --- watching ----------------------------------------------------------------------------------
@@ -335,6 +348,10 @@ struct ctl_pki *ctl_pki_new(const struct ctl_pki_opts *o) {
     return p;
 }
 
+const char *ctl_pki_problem(const struct ctl_pki *p) {
+    return p->problem;
+}
+
 void ctl_pki_free(struct ctl_pki *p) {
     if (!p) return;
     gw_timer_cancel(p->o.loop, &p->round);
@@ -350,6 +367,7 @@ void ctl_pki_free(struct ctl_pki *p) {
     free(p->names);
     gw_text_fini(&p->cert);
     gw_secret_unref(p->key);
+    free(p->problem);
     free((char *)(uintptr_t)p->o.ns);
     free(p);
 }

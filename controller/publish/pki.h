@@ -26,6 +26,8 @@ struct ctl_pki_opts {
 };
 struct ctl_pki *ctl_pki_new(const struct ctl_pki_opts *o); // begins at once
 void ctl_pki_free(struct ctl_pki *p);
+// Why the CA is not kept as it should be, until it is; NULL: it is, or nothing was tried yet.
+const char *ctl_pki_problem(const struct ctl_pki *p);
 
 // A server context with a new certificate of the CA, for names (NULL-terminated, repeats allowed).
 struct gw_tls_ctx *ctl_pki_server(struct gw_str ca_cert, const struct gw_secret *ca_key,

@@ -155,6 +155,10 @@ void ctl_publish_follow(struct ctl_publish *p, const char *address) {
     ctl_relay_restart(p);
 }
 
+const char *ctl_publish_problem(const struct ctl_publish *p) {
+    return p->pki ? ctl_pki_problem(p->pki) : NULL;
+}
+
 uint16_t ctl_publish_port(const struct ctl_publish *p) {
     return gw_h2link_server_port(p->server);
 }

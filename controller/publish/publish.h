@@ -45,6 +45,8 @@ struct ctl_publish_opts {
 struct ctl_publish *ctl_publish_new(const struct ctl_publish_opts *o, struct gw_err *err);
 void ctl_publish_free(struct ctl_publish *p);
 uint16_t ctl_publish_port(const struct ctl_publish *p);
+// Why data planes cannot come, or cannot trust the certificate that they are shown; NULL: nothing.
+const char *ctl_publish_problem(const struct ctl_publish *p);
 
 // Applies changes (from ctl_translate) to the current snapshot and pushes deltas to connected data
 // planes. Until the first call, with no changes perhaps, they are told nothing. Counts

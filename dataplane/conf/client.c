@@ -25,6 +25,8 @@
 #define RELINK_MS 1000
 // Lines about a controller that is away.
 #define WARN_EVERY_MS 10000
+// A stream that is taken and closed at once was refused, and is told of as that alone.
+#define SETTLED_MS 200
 // Changes that come in a burst are written once.
 #define SAVE_MS 100
 // A large snapshot on a slow disk: writing takes at most a tenth of the time.
@@ -58,7 +60,7 @@ struct dp_conf_client {
     struct gw_h2link_client *link;
     struct gw_tls_ctx *tls;
     struct gw_secret *ca; // as it was read for link
-    struct gw_timer relink, save, retry;
+    struct gw_timer relink, save, retry, settled;
     int64_t warned_ms, opened_ms;
     int64_t save_delay_ms, retry_ms;
 
@@ -227,7 +229,11 @@ static void on_delta(struct dp_conf_client *c, const json_t *delta) {
 
 static struct gw_secret *get_token(void *arg, struct gw_err *err) {
     const struct dp_conf_client *c = arg;
-    return gw_secret_from_file(c->o.token_file, err);
+    struct gw_secret *token = gw_secret_from_file(c->o.token_file, err);
+    if (!token || gw_secret_is_token(token)) return token;
+    gw_secret_unref(token);
+    gw_err_set(err, GW_ERR_INPUT, 0, "%s: a token is one line of printable ASCII", c->o.token_file);
+    return NULL;
 }
 
 // As it is now: the one that was dialled with may have been replaced.
@@ -277,6 +283,12 @@ static void warn_away(struct dp_conf_client *c, const char *why) {
     GW_WARN("conf", "no controller", GW_KS("err", why));
 }
 
+static void on_settled(struct gw_timer *t) {
+    struct dp_conf_client *c = GW_CONTAINER_OF(t, struct dp_conf_client, settled);
+    GW_INFO("conf", "controller connected", GW_KS("host", c->o.controller_host),
+            GW_KI("port", c->o.controller_port));
+}
+
 static void on_open(void *arg) {
     struct dp_conf_client *c = arg;
     char root[GW_IR_VERSION_CHARS + 1] = "";
@@ -289,7 +301,7 @@ static void on_open(void *arg) {
     dp_held_reset(&c->held);
     pthread_mutex_unlock(&c->lock);
     if (atomic_load(&c->is_ready)) dp_held_root(&c->held, root);
-    GW_INFO("conf", "controller connected", GW_KS("root", root));
+    gw_timer_set(c->loop, &c->settled, SETTLED_MS);
     send_message(c, gw_ir_hello(c->o.node, c->o.gateway, c->o.address, root));
 }
 
@@ -304,6 +316,7 @@ static bool is_file_changed(const char *path, const struct gw_secret *was) {
 static void on_close(void *arg, const struct gw_err *why) {
     struct dp_conf_client *c = arg;
     atomic_store(&c->is_connected, false);
+    gw_timer_cancel(c->loop, &c->settled);
     drop_gathered(c);
     // One that takes the stream and refuses what it is told (a Gateway that is not there) is not
     // worth a line at each try.
@@ -350,6 +363,7 @@ static void on_relink(struct gw_timer *t) {
     struct dp_conf_client *c = GW_CONTAINER_OF(t, struct dp_conf_client, relink);
     struct gw_err err;
     drop_link(c);
+    gw_timer_cancel(c->loop, &c->settled);
     drop_gathered(c);
     if (make_link(c, &err) == GW_OK) return;
     drop_link(c);
@@ -409,6 +423,7 @@ struct dp_conf_client *dp_conf_client_start(const struct dp_conf_client_opts *o,
     gw_timer_init(&c->relink, on_relink);
     gw_timer_init(&c->save, on_save);
     gw_timer_init(&c->retry, on_retry);
+    gw_timer_init(&c->settled, on_settled);
     c->loop = gw_loop_new(err);
     if (!c->loop || (o->state_dir && load(c, err) != GW_OK) || start_thread(c, err) != GW_OK) {
         dp_conf_client_stop(c);
@@ -430,6 +445,7 @@ void dp_conf_client_stop(struct dp_conf_client *c) {
         gw_timer_cancel(c->loop, &c->relink);
         gw_timer_cancel(c->loop, &c->save);
         gw_timer_cancel(c->loop, &c->retry);
+        gw_timer_cancel(c->loop, &c->settled);
         gw_loop_free(c->loop);
     }
     drop_gathered(c);

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness import free_ports, wait_for
+from line import Controller
 from pair import Pair, gateway
 
 
@@ -151,3 +152,17 @@ def test_names_of_the_push_server(cluster, names):
                                    "-verify_hostname", name], input=b"", capture_output=True,
                                   timeout=30)
             assert b"Verify return code: 0" in done.stdout, done.stdout
+
+
+def test_a_namespace_that_is_not_there_is_told_until_it_is(cluster):
+    name = f"{cluster.ns}-late"
+    controller = Controller(cluster.api, namespace=name)
+    try:
+        text = f'push CA: POST /api/v1/namespaces/{name}/secrets: 404 NotFound: namespaces ' \
+               f'"{name}" not found\n'
+        wait_for("the problem", lambda: text in controller.get("/ready"))
+        cluster.make_namespace(name)
+        wait_for("the CA", controller.ca_file)
+        wait_for("an end of the problem", lambda: "push CA" not in controller.get("/ready"))
+    finally:
+        controller.close()

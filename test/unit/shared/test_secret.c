@@ -170,12 +170,28 @@ static void references_are_of_any_thread(void) {
     gw_secret_unref(s);
 }
 
+static void tokens_fit_into_a_header(void) {
+    static const struct {
+        const char *text;
+        bool is_token;
+    } table[] = {
+        {"", false},      {"a b", false},      {"a\nb", false}, {"a\tb", false},    {" a", false},
+        {"a\x7f", false}, {"\xc3\xa4", false}, {"a", true},     {"eyJ.a-_~", true},
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(table); i++) {
+        struct gw_secret *s = gw_secret_new(gw_str_of(table[i].text));
+        CU_ASSERT_EQUAL(gw_secret_is_token(s), table[i].is_token);
+        gw_secret_unref(s);
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"absent file is refused by name", absent_file_is_refused_by_name},
     {"directory is refused", directory_is_refused},
     {"empty file is refused", empty_file_is_refused},
     {"file size limit", file_size_limit},
     {"one trailing newline is cut", one_trailing_newline_is_cut},
+    {"tokens fit into a header", tokens_fit_into_a_header},
     {"new copies", new_copies},
     {"constant-time equality", eq_table},
     {"random is hex and differs", random_is_hex_and_differs},
