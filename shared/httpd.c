@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 // Connections at once; also bounds the memory that idle ones hold.
@@ -198,12 +199,20 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 
 // --- the listening socket -----------------------------------------------------------------------
 
+// Out of descriptors: a listening socket that stays readable must not spin the thread.
+static const struct timespec accept_pause = {.tv_nsec = 50 * 1000 * 1000};
+
 static void accept_all(struct lws *wsi) {
     struct gw_httpd *h = httpd_of(wsi);
     int fd = lws_get_socket_fd(wsi);
     for (int i = 0; i < BACKLOG; i++) {
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (client < 0) return;
+        if (client < 0) {
+            bool is_short =
+                errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+            if (is_short) nanosleep(&accept_pause, NULL);
+            return;
+        }
         lws_adopt_socket_vhost(h->vhost, client); // closes it where it finds no room
     }
 }

@@ -6,7 +6,9 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BIG_BYTES 3000000
@@ -186,6 +188,34 @@ static void a_client_that_leaves_harms_nobody(void) {
     gw_text_fini(&a);
 }
 
+static int64_t cpu_us(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+// A question that cannot be accepted waits, and costs nothing meanwhile.
+static void no_descriptors_are_no_spin(void) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(gw_httpd_port(server))};
+    struct rlimit before, none;
+    static const char request[] = "GET /echo HTTP/1.0\r\n\r\n";
+    char piece[256] = "";
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0); // the lowest that is free
+    none = (struct rlimit){(rlim_t)fd + 1, before.rlim_max};
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CU_ASSERT_EQUAL(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    CU_ASSERT(write(fd, request, strlen(request)) > 0);
+    int64_t began_us = cpu_us();
+    usleep(500000);
+    CU_ASSERT(cpu_us() - began_us < 100000);
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+    CU_ASSERT(read(fd, piece, sizeof(piece) - 1) > 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(piece, "200"));
+    close(fd);
+}
+
 static void a_port_in_use_is_said_plainly(void) {
     struct gw_err err;
     char want[128];
@@ -226,6 +256,7 @@ static CU_TestInfo tests[] = {
     {"large_bodies_come_whole", large_bodies_come_whole},
     {"a_connection_is_used_again", a_connection_is_used_again},
     {"a_client_that_leaves_harms_nobody", a_client_that_leaves_harms_nobody},
+    {"no_descriptors_are_no_spin", no_descriptors_are_no_spin},
     {"a_port_in_use_is_said_plainly", a_port_in_use_is_said_plainly},
     {"a_wrong_address_is_refused", a_wrong_address_is_refused},
     {"two_servers_stop_with_open_connections", two_servers_stop_with_open_connections},
