@@ -296,7 +296,7 @@ void ctl_replica_forget_ghost(struct ctl_publish *p, const char *node, const cha
     }
 }
 
-// From now on it counts, in the place of what it was before its link broke.
+// From now on it counts, in the place of what it was before its link broke, noticed or not.
 static void complete(struct ctl_replica *r) {
     struct ctl_publish *p = r->publish;
     size_t it = 0;
@@ -305,7 +305,8 @@ static void complete(struct ctl_replica *r) {
     if (r->is_complete) return;
     for (struct ctl_replica *old = p->replicas, *next; old; old = next) {
         next = old->next;
-        if (old != r && !old->link && strcmp(old->identity, r->identity) == 0) replica_free(old);
+        if (old != r && old->identity && strcmp(old->identity, r->identity) == 0)
+            drop(old, "the replica has connected anew");
     }
     r->is_complete = true;
     gw_timer_cancel(p->opts.loop, &r->timer);

@@ -532,8 +532,9 @@ def test_an_api_server_that_is_away_at_the_end_is_not_waited_for(site):
 @pytest.mark.parametrize("flags, text", [
     (["--lease-duration", "10s"], "--lease-renew-deadline (10000 ms) must be shorter"),
     (["--lease-duration", "1500ms"], "--lease-duration 1500ms is not in whole seconds"),
-    (["--lease-duration", "0s"], "--lease-duration 0s is not in 1ms to 1h"),
-    (["--lease-duration", "2h"], "is not in 1ms to 1h"),
+    (["--lease-duration", "0s"], "--lease-duration 0s is not in 100ms to 1h"),
+    (["--lease-retry", "99ms"], "--lease-retry 99ms is not in 100ms to 1h"),
+    (["--lease-duration", "2h"], "is not in 100ms to 1h"),
     (["--lease-duration", "15"], "--lease-duration: '15' is not a duration"),
     (["--lease-retry", "6s"], "--lease-retry (6000 ms) must be at most half of"),
     (["--lease-name", "Tandem"], "--lease-name 'Tandem' is not a name"),

@@ -617,6 +617,27 @@ static void replicas_are_capped_and_others_go_on(void) {
     fini(&t);
 }
 
+// A link may be dead before anybody notices.
+static void one_that_connects_anew_takes_its_own_place(void) {
+    struct pair t;
+    struct rogue r[2];
+    init(&t);
+    for (size_t i = 0; i < GW_ARRAY_LEN(r); i++) {
+        rogue_start(&r[i], &t.a, GW_H2LINK_RELAY, NULL);
+        CU_ASSERT_FATAL(stage_wait(&t.a, &r[i].opened, 1));
+        rogue_say(&r[i], REPLICA);
+        rogue_say(&r[i], RELAY(VIEW(""), PLANE("", "7"), ""));
+        stage_turn(&t.a, 30);
+        CU_ASSERT(are_counted(&t.a, NULL, 1, 0));
+    }
+    CU_ASSERT(stage_wait(&t.a, &r[0].closed, 1));
+    CU_ASSERT_PTR_NOT_NULL(strstr(r[0].why, "connected anew"));
+    CU_ASSERT_EQUAL(r[1].closed, 0);
+    for (size_t i = 0; i < GW_ARRAY_LEN(r); i++)
+        gw_h2link_client_free(r[i].client);
+    fini(&t);
+}
+
 // While one version takes the place of another, resources may differ for no reason of users.
 static void another_version_is_counted_and_not_waited_for(void) {
     struct pair t;
@@ -660,6 +681,7 @@ static CU_TestInfo tests[] = {
     {"bad messages end the link and leave nothing", bad_messages_end_the_link_and_leave_nothing},
     {"large messages end the link", large_messages_end_the_link},
     {"replicas are capped and others go on", replicas_are_capped_and_others_go_on},
+    {"one that connects anew takes its own place", one_that_connects_anew_takes_its_own_place},
     {"another version is counted and not waited for",
      another_version_is_counted_and_not_waited_for},
     CU_TEST_INFO_NULL,
