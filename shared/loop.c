@@ -243,3 +243,7 @@ void gw_loop_post(struct gw_loop *l, gw_post_fn fn, void *arg) {
 void gw_loop_defer(struct gw_loop *l, gw_post_fn fn, void *arg) {
     GW_VEC_PUSH(&l->deferred, ((struct call){fn, arg}));
 }
+
+void gw_loop_free_later(struct gw_loop *l, void *p) {
+    gw_loop_defer(l, free, p);
+}

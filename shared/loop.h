@@ -63,5 +63,6 @@ void gw_loop_post(struct gw_loop *l, gw_post_fn fn, void *arg);
 
 // Runs fn(arg) at the end of the current turn: the place to free what was registered.
 void gw_loop_defer(struct gw_loop *l, gw_post_fn fn, void *arg);
+void gw_loop_free_later(struct gw_loop *l, void *p); // the most usual one: free(p)
 
 #endif

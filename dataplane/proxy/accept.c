@@ -29,15 +29,11 @@ struct handshake {
     struct gw_timer timer;
 };
 
-static void free_later(void *arg) {
-    free(arg);
-}
-
 static void forget(struct handshake *h) {
     struct gw_loop *loop = h->base.worker->loop;
     gw_timer_cancel(loop, &h->timer);
     dp_client_unlink(&h->base);
-    gw_loop_defer(loop, free_later, h);
+    gw_loop_free_later(loop, h);
 }
 
 static void drop_input(int fd) {
@@ -123,14 +119,10 @@ struct gw_tls_ctx *dp_server_tls(struct gw_err *err) {
 
 void dp_tls_accept(struct dp_worker *w, const struct dp_accepted *a) {
     struct handshake *h = gw_alloc(sizeof(*h));
-    struct gw_err err;
-    if (dp_conn_init(&h->base.conn, w->loop, a->fd, &conn_ops, &err) != GW_OK) {
-        dp_listener_close_fd(a->fd);
+    if (!dp_client_init(&h->base, w, a, &conn_ops, &client_ops)) {
         free(h);
         return;
     }
-    h->base.ops = &client_ops;
-    dp_client_link(&h->base, w, a->conf_port, a->peer);
     gw_timer_init(&h->timer, on_timer);
     if (w->settings->head_ms) gw_timer_set(w->loop, &h->timer, w->settings->head_ms);
 }

@@ -44,6 +44,14 @@ void dp_answer_refuse(struct dp_req *r) {
     r->stage = DP_STAGE_LOCAL;
 }
 
+void dp_answer_instead(struct dp_req *r, const char *code) {
+    r->down->drop_head(r);
+    r->head_is_held = false;
+    if (!r->code) r->code = code;
+    dp_answer_refuse(r);
+    dp_answer_send(r);
+}
+
 static enum gw_rc add_local(struct dp_req *r, struct dp_fields *f) {
     const struct dp_fields *own = &r->local_fields;
     if (r->local_type)

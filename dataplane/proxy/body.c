@@ -115,7 +115,7 @@ static enum gw_rc pump_once(struct dp_req *r) {
 
 void dp_body_pump(struct dp_req *r) {
     enum gw_rc rc;
-    if (r->body_done || r->body_mode == DP_BODY_WAIT) return;
+    if (!dp_body_is_wanted(r)) return;
     do {
         rc = pump_once(r);
     } while (rc == GW_AGAIN && !(r->up && r->up->is_full(r)));

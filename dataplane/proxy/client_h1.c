@@ -13,10 +13,6 @@
 
 static void process(struct dp_client_h1 *c);
 
-static void free_later(void *arg) {
-    free(arg);
-}
-
 static void destroy(struct dp_client_h1 *c) {
     struct gw_loop *loop = c->base.worker->loop;
     GW_ASSERT(c->req == NULL);
@@ -28,7 +24,7 @@ static void destroy(struct dp_client_h1 *c) {
     dp_h1_decoder_fini(&c->decoder);
     gw_buf_fini(&c->in);
     dp_client_unlink(&c->base);
-    gw_loop_defer(loop, free_later, c);
+    gw_loop_free_later(loop, c);
 }
 
 static void wait_for(struct dp_client_h1 *c, enum dp_h1_wait what, int64_t ms) {
@@ -75,10 +71,6 @@ static enum gw_rc read_in(struct dp_client_h1 *c, bool *ret_more, struct gw_err 
     return rc;
 }
 
-static bool wants_body(const struct dp_req *r) {
-    return !r->body_done && r->body_mode != DP_BODY_WAIT;
-}
-
 // In a tunnel what was sent before the end still goes its way.
 static void half_close(struct dp_client_h1 *c) {
     c->half_closed = true;
@@ -112,7 +104,7 @@ static void on_readable(struct dp_conn *conn) {
         return;
     }
     struct dp_req *r = c->req;
-    if (r && r->head && !wants_body(r)) {
+    if (r && r->head && !dp_body_is_wanted(r)) {
         // Either the client left, or bytes wait whose turn has not come.
         if (dp_conn_peek(conn) == GW_EOF)
             left(c);
@@ -182,7 +174,7 @@ static void become_h2(struct dp_client_h1 *c) {
     gw_timer_cancel(w->loop, &c->timer);
     dp_h1_decoder_fini(&c->decoder);
     dp_client_unlink(&c->base);
-    gw_loop_defer(w->loop, free_later, c);
+    gw_loop_free_later(w->loop, c);
     dp_client_h2_start(w, &a);
 }
 
@@ -247,7 +239,7 @@ static void process(struct dp_client_h1 *c) {
     bool again = true;
     while (again && dp_conn_is_open(&c->base.conn) && !c->lingering) {
         if (c->req && c->req->head) {
-            if (wants_body(c->req)) dp_body_pump(c->req);
+            if (dp_body_is_wanted(c->req)) dp_body_pump(c->req);
             break;
         }
         again = next_head(c);
@@ -284,16 +276,10 @@ static const struct dp_client_ops ops = {drain};
 
 void dp_client_h1_start(struct dp_worker *w, const struct dp_accepted *a) {
     struct dp_client_h1 *c = gw_alloc(sizeof(*c));
-    struct gw_err err;
-    if (dp_conn_init(&c->base.conn, w->loop, a->fd, &client_ops, &err) != GW_OK) {
-        gw_tls_free(a->tls);
-        dp_listener_close_fd(a->fd);
+    if (!dp_client_init(&c->base, w, a, &client_ops, &ops)) {
         free(c);
         return;
     }
-    c->base.conn.tls = a->tls;
-    c->base.ops = &ops;
-    dp_client_link(&c->base, w, a->conf_port, a->peer);
     dp_h1_decoder_init(&c->decoder, DP_H1_REQUESTS);
     gw_timer_init(&c->timer, on_timer);
     // The first request must begin within the time for a head.

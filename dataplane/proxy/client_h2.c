@@ -34,10 +34,6 @@ static struct dp_req *new_req(struct dp_client_h2 *c, struct dp_h2_stream *s) {
 
 // --- the end -----------------------------------------------------------------------------------
 
-static void free_later(void *arg) {
-    free(arg);
-}
-
 static void destroy(struct dp_client_h2 *c) {
     struct gw_loop *loop = c->base.worker->loop;
     GW_ASSERT(c->reqs_n == 0 && !c->is_over);
@@ -49,7 +45,7 @@ static void destroy(struct dp_client_h2 *c) {
         dp_conn_abort(&c->base.conn);
     gw_timer_cancel(loop, &c->timer);
     dp_client_unlink(&c->base);
-    gw_loop_defer(loop, free_later, c);
+    gw_loop_free_later(loop, c);
 }
 
 static void wait_for(struct dp_client_h2 *c, enum dp_h2_wait what, int64_t ms) {
@@ -155,10 +151,6 @@ static void begin(struct dp_client_h2 *c, struct dp_h2_stream *s) {
     }
 }
 
-static bool wants_body(const struct dp_req *r) {
-    return !r->body_done && r->body_mode != DP_BODY_WAIT;
-}
-
 static void broken(struct dp_req *r, const struct gw_err *err) {
     if (!r->err.text[0]) r->err = *err;
     if (err->rc != GW_CANCELLED && r->fiber) { // malformed: decided as a refusal, and logged as one
@@ -174,12 +166,11 @@ static void tell(struct dp_h2_stream *s, struct dp_req *r) {
     const struct gw_err *err = dp_h2_error(s);
     bool drained = dp_h2_has_drained(s);
     if (err) {
-        // A refused head has its answer under way; a broken stream is the request's end.
-        if (r->head) broken(r, err);
+        broken(r, err);
     } else if (drained && r->stage == DP_STAGE_STREAM) {
-        if (wants_body(r)) dp_h2_again(s); // its turn is the next one
+        if (dp_body_is_wanted(r)) dp_h2_again(s); // its turn is the next one
         dp_answer_pump(r);
-    } else if (wants_body(r)) {
+    } else if (dp_body_is_wanted(r)) {
         dp_body_pump(r);
     }
 }
@@ -387,17 +378,11 @@ static void feed_first(struct dp_client_h2 *c, struct gw_buf *first) {
 
 void dp_client_h2_start(struct dp_worker *w, const struct dp_accepted *a) {
     struct dp_client_h2 *c = gw_alloc(sizeof(*c));
-    struct gw_err err;
-    if (dp_conn_init(&c->base.conn, w->loop, a->fd, &conn_ops, &err) != GW_OK) {
-        gw_tls_free(a->tls);
-        dp_listener_close_fd(a->fd);
+    if (!dp_client_init(&c->base, w, a, &conn_ops, &client_ops)) {
         if (a->first) gw_buf_fini(a->first);
         free(c);
         return;
     }
-    c->base.conn.tls = a->tls;
-    c->base.ops = &client_ops;
-    dp_client_link(&c->base, w, a->conf_port, a->peer);
     gw_timer_init(&c->timer, on_timer);
     c->h = dp_h2_new(&(struct dp_h2_conf){.role = DP_H2_SERVER}, now_ms(c));
     wait_for(c, DP_H2_WAIT_FIRST, w->settings->head_ms);

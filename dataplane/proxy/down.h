@@ -29,9 +29,12 @@ struct dp_client {
     uint16_t conf_port;              // as the Gateway names it
     char peer[48];                   // "127.0.0.1", without the port
 };
-// In the worker's list and metrics, and out of them.
-void dp_client_link(struct dp_client *c, struct dp_worker *w, uint16_t conf_port, const char *peer);
-void dp_client_unlink(struct dp_client *c);
+struct dp_accepted;
+// Takes a's fd and tls; c is in the worker's list and metrics from here on. False: it cannot be
+// watched, and they are closed.
+bool dp_client_init(struct dp_client *c, struct dp_worker *w, const struct dp_accepted *a,
+                    const struct dp_conn_ops *conn_ops, const struct dp_client_ops *ops);
+void dp_client_unlink(struct dp_client *c); // out of the list
 
 // All take the request that they speak for, from its first step to `over`.
 struct dp_down_ops {

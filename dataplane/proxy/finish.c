@@ -141,11 +141,7 @@ void dp_req_finish(struct dp_req *r, bool keep) {
 // The head is out and the rest will not come: the client must not take it for a whole answer.
 void dp_req_cut(struct dp_req *r) {
     if (r->stage == DP_STAGE_STREAM && r->head_is_held) { // not a byte was sent yet
-        r->down->drop_head(r);
-        r->head_is_held = false;
-        if (!r->code) r->code = "bad_gateway";
-        dp_answer_refuse(r);
-        dp_answer_send(r);
+        dp_answer_instead(r, "bad_gateway");
         return;
     }
     r->down->abort(r);

@@ -102,10 +102,6 @@ static bool is_full(struct dp_req *r GW_UNUSED) {
     return false;
 }
 
-static void free_later(void *arg) {
-    free(arg);
-}
-
 static void over(struct dp_req *r, bool keep GW_UNUSED) {
     struct dp_mirror *m = mirror_of(r);
     count(m->given_up ? m->given_up : r->up_done ? "answered" : "failed");
@@ -121,7 +117,7 @@ static void over(struct dp_req *r, bool keep GW_UNUSED) {
     gw_buf_fini(&m->body);
     m->req = NULL;
     dp_req_release(r);
-    gw_loop_defer(m->client.worker->loop, free_later, m); // behind a run that is due
+    gw_loop_free_later(m->client.worker->loop, m); // behind a run that is due
 }
 
 static const struct dp_down_ops down_mirror = {

@@ -154,8 +154,7 @@ enum gw_rc dp_filter_request(struct dp_req *r, const struct dp_filters *f);
 // The backend's filters, then the rule's. is_own: the answer is ours.
 enum gw_rc dp_filter_answer(struct dp_req *r, struct dp_head *answer, bool is_own);
 
-// --- explain.c: what became of a request, for those who ask
-// ---------------------------------------
+// --- explain.c: what became of a request, for those who ask ------------------------------------
 #define DP_EXPLAIN_FIELD "x-tandem-explain"
 void dp_explain_ask(struct dp_req *r); // takes the wish out of the request's head
 // Into an answer's head, in place of what an upstream says there.
@@ -171,6 +170,9 @@ void dp_req_identify(struct dp_req *r);        // request id: kept where it is s
 enum gw_rc dp_req_forwarded(struct dp_req *r); // x-request-id, x-forwarded-*
 
 // --- body.c: the request's body ---------------------------------------------------------------
+static inline bool dp_body_is_wanted(const struct dp_req *r) { // more of it
+    return !r->body_done && r->body_mode != DP_BODY_WAIT;
+}
 void dp_body_pump(struct dp_req *r); // moves what is there as far as it may go
 // One decoder event from the front of a queue, as dp_down_ops.next.
 enum gw_rc dp_next_event(struct dp_h1_decoder *d, struct gw_buf *in, struct dp_ev *ev,
@@ -180,6 +182,8 @@ enum gw_rc dp_next_event(struct dp_h1_decoder *d, struct gw_buf *in, struct dp_e
 void dp_answer_pump(struct dp_req *r);   // streams the upstream's answer; r may be gone afterwards
 void dp_answer_refuse(struct dp_req *r); // makes r->err an answer of ours
 void dp_answer_send(struct dp_req *r);   // sends an answer of ours and finishes
+// A refusal (code: unless there is one) in place of a head that is held.
+void dp_answer_instead(struct dp_req *r, const char *code);
 // answer_grpc.c: calls of gRPC are refused in its words.
 bool dp_answer_is_grpc(const struct dp_req *r);
 void dp_answer_grpc(struct dp_req *r); // sets what dp_answer_send sends
@@ -187,10 +191,9 @@ enum gw_rc dp_answer_grpc_fields(struct dp_req *r, struct dp_fields *f);
 // A head that could not be decoded: answered without a request's decisions, then closed.
 void dp_answer_bad_head(struct dp_req *r, const struct gw_err *err);
 
-// --- tunnel.c: a WebSocket
-// ------------------------------------------------------------------------ On the fiber, when the
-// answer is a 101 and its head is made: from here on the body's pump moves what the client sends,
-// and the answer's pump what the upstream sends.
+// --- tunnel.c: a WebSocket ----------------------------------------------------------------------
+// On the fiber, when the answer is a 101 and its head is made: from here on the body's pump moves
+// what the client sends, and the answer's pump what the upstream sends.
 void dp_tunnel_begin(struct dp_req *r);
 // The client ended its side; the upstream has DP_TUNNEL_END_MS to end its own.
 void dp_tunnel_client_ended(struct dp_req *r);

@@ -84,14 +84,6 @@ static enum taken end_model(struct dp_req *r, enum taken t, struct gw_buf *data)
     return told ? TAKEN_END : TAKEN_CUT;
 }
 
-static void refuse_instead(struct dp_req *r) {
-    r->down->drop_head(r);
-    r->head_is_held = false;
-    r->code = r->code ? r->code : "upstream_error";
-    dp_answer_refuse(r);
-    dp_answer_send(r);
-}
-
 static void arm(struct dp_req *r) {
     int64_t ms = r->worker->settings->stream_ms;
     if (r->llm && r->backend->llm->timeouts.idle_ms >= 0) ms = r->backend->llm->timeouts.idle_ms;
@@ -109,7 +101,7 @@ static bool pump_once(struct dp_req *r, enum taken *ret) {
     if (over && r->llm) t = end_model(r, t, &data);
     if (is_held(r)) {
         gw_buf_fini(&data);
-        if (over) refuse_instead(r);
+        if (over) dp_answer_instead(r, "upstream_error");
         *ret = TAKEN_ALL;
         return !over;
     }
@@ -124,7 +116,7 @@ static bool pump_once(struct dp_req *r, enum taken *ret) {
     else if (t == TAKEN_END)
         dp_req_finish(r, r->keep_alive);
     else if (t == TAKEN_CUT && r->head_is_held)
-        refuse_instead(r); // broke off before a byte of it was passed on
+        dp_answer_instead(r, "upstream_error"); // broke off before a byte of it was passed on
     else if (t == TAKEN_CUT)
         dp_req_cut(r);
     else

@@ -81,10 +81,6 @@ static void on_accept(struct gw_io *io, uint32_t events GW_UNUSED) {
     }
 }
 
-static void free_later(void *arg) {
-    free(arg);
-}
-
 void dp_worker_listen(struct dp_worker *w, int fd, uint16_t conf_port) {
     struct dp_listen *l = gw_alloc(sizeof(*l));
     struct gw_err err;
@@ -109,7 +105,7 @@ static void unlisten(struct dp_worker *w, struct dp_listen **at) {
     *at = l->next;
     gw_io_del(w->loop, &l->io);
     close(fd);
-    gw_loop_defer(w->loop, free_later, l);
+    gw_loop_free_later(w->loop, l);
 }
 
 void dp_worker_unlisten(struct dp_worker *w, uint16_t conf_port) {

@@ -25,10 +25,6 @@ struct dp_connect {
     struct gw_err err;
 };
 
-static void free_later(void *arg) {
-    free(arg);
-}
-
 // The half-made connection is not registered through dp_conn yet, so its socket is closed here.
 static void drop_conn(struct dp_connect *c) {
     struct dp_upconn *u = c->conn;
@@ -50,7 +46,7 @@ static void destroy(struct dp_connect *c) {
     gw_timer_cancel(c->upstream->loop, &c->timer);
     drop_conn(c);
     dp_endpoint_unref(c->endpoint);
-    gw_loop_defer(c->upstream->loop, free_later, c);
+    gw_loop_free_later(c->upstream->loop, c);
 }
 
 static void finish(struct dp_connect *c, struct dp_upconn *conn) {

@@ -96,10 +96,6 @@ static void on_socket(struct gw_io *io, uint32_t events) {
             events & EPOLLOUT || is_bad ? fd : ARES_SOCKET_BAD);
 }
 
-static void free_later(void *arg) {
-    free(arg);
-}
-
 static struct socket **find_socket(struct dp_dns *d, int fd) {
     struct socket **at = &d->sockets;
     while (*at && (*at)->io.fd != fd)
@@ -114,7 +110,7 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
     if (s && !events) {
         *at = s->next;
         gw_io_del(d->loop, &s->io);
-        gw_loop_defer(d->loop, free_later, s);
+        gw_loop_free_later(d->loop, s);
     } else if (s) {
         gw_io_mod(d->loop, &s->io, events);
     } else if (events) {

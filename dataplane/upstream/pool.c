@@ -28,10 +28,6 @@ struct dp_pool *dp_pool_of(struct dp_upstream *u, struct dp_endpoint *e) {
     return p;
 }
 
-static void free_later(void *arg) {
-    free(arg);
-}
-
 void dp_upconn_destroy(struct dp_upconn *c) {
     struct dp_pool *p = c->pool;
     dp_conn_close(&c->conn);
@@ -39,7 +35,7 @@ void dp_upconn_destroy(struct dp_upconn *c) {
     p->live--;
     p->upstream->conns--;
     gw_metric_add(dp_upstream_gauge, -1);
-    gw_loop_defer(p->upstream->loop, free_later, c);
+    gw_loop_free_later(p->upstream->loop, c);
 }
 
 struct dp_upconn *dp_upconn_new(struct dp_upstream *u, struct dp_endpoint *e) {
