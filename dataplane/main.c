@@ -38,7 +38,7 @@ struct arguments {
     const char *log_level, *explain, *head, *idle, *connect, *first_byte, *stream, *request, *grace,
         *drain_delay;
     struct gw_map port_map;
-    uint64_t workers, llm_body_max;
+    uint64_t workers, llm_body_max, llm_bodies_max;
     bool help, version;
 };
 
@@ -156,6 +156,8 @@ static enum gw_rc check(struct arguments *a, struct dp_settings *s, struct gw_er
     GW_TRY(durations(a, s, err));
     GW_TRY(check_port_map(&a->port_map, err));
     s->llm_body_bytes_max = a->llm_body_max;
+    s->llm_bodies_bytes_max =
+        a->llm_bodies_max > a->llm_body_max ? a->llm_bodies_max : a->llm_body_max;
     s->explain = strcmp(a->explain, "on") == 0;
     if (!s->explain && strcmp(a->explain, "off") != 0)
         return gw_err_set(err, GW_ERR_INPUT, 0, "--explain: '%s' is not on or off", a->explain);
@@ -197,6 +199,9 @@ static enum gw_rc parse(struct arguments *a, int argc, char **argv, struct gw_er
          &a->workers, 1, DP_WORKERS_MAX, 0},
         {"llm-body-max", "BYTES", "largest body of a model request (default 33554432)",
          GW_FLAG_UINT, &a->llm_body_max, 1024, 1u << 30, 0},
+        {"llm-bodies-max", "BYTES",
+         "bodies of model requests that a worker holds (default 268435456)", GW_FLAG_UINT,
+         &a->llm_bodies_max, 1024, 1ull << 40, 0},
         {"timeout-head", "DURATION", "for the head of a request (default 10s)", GW_FLAG_STRING,
          &a->head, 0, 0, 0},
         {"timeout-idle", "DURATION", "of a connection between requests (default 60s)",
@@ -270,6 +275,7 @@ int main(int argc, char **argv) {
         .request = "1h",
         .grace = "30s",
         .llm_body_max = 32u << 20,
+        .llm_bodies_max = 256u << 20,
     };
     struct dp_options o = {0};
     struct gw_err err;

@@ -40,6 +40,12 @@ static enum gw_rc gather(struct dp_req *r, struct gw_slab *owner, struct gw_str 
         return dp_req_fail(r, GW_ERR_LIMIT, 413, "request_too_large",
                            "the body is larger than %llu bytes (--llm-body-max)",
                            (unsigned long long)r->body_bytes_max);
+    struct dp_worker *w = r->worker;
+    if (w->gathered_bytes + data.len > w->settings->llm_bodies_bytes_max)
+        return dp_req_fail(r, GW_ERR_LIMIT, 503, "overloaded",
+                           "too many model requests are being read at once");
+    w->gathered_bytes += data.len;
+    r->gathered_bytes += data.len;
     // A body of many small pieces must not pin a slab for each.
     if (data.len < GW_SLAB_BYTES / 4)
         gw_buf_push_copy(&r->body, data.ptr, data.len);
@@ -49,6 +55,12 @@ static enum gw_rc gather(struct dp_req *r, struct gw_slab *owner, struct gw_str 
     enum gw_rc rc = dp_llm_call_scan(r->llm, data, &r->err);
     if (rc != GW_OK) r->code = "invalid_json";
     return rc;
+}
+
+void dp_body_drop(struct dp_req *r) {
+    gw_buf_fini(&r->body);
+    r->worker->gathered_bytes -= r->gathered_bytes;
+    r->gathered_bytes = 0;
 }
 
 static void flush_upstream(struct dp_req *r) {

@@ -110,7 +110,7 @@ void dp_req_release(struct dp_req *r) {
     struct dp_worker *w = r->worker;
     gw_timer_cancel(w->loop, &r->timer);
     dp_llm_call_fini(r->llm);
-    gw_buf_fini(&r->body);
+    dp_body_drop(r);
     gw_text_fini(&r->local_body);
     gw_arena_fini(&r->arena);
     dp_worker_conf_unref(r->conf);

@@ -69,6 +69,7 @@ struct dp_req {
     bool body_done, continue_sent;
     uint64_t body_bytes, body_bytes_max; // max: of a gathered one
     struct gw_buf body;
+    uint64_t gathered_bytes; // of body, as the worker counts them
 
     // decisions
     const struct dp_listener *listener;
@@ -174,6 +175,7 @@ static inline bool dp_body_is_wanted(const struct dp_req *r) { // more of it
     return !r->body_done && r->body_mode != DP_BODY_WAIT;
 }
 void dp_body_pump(struct dp_req *r); // moves what is there as far as it may go
+void dp_body_drop(struct dp_req *r); // the gathered one is not needed any more
 // One decoder event from the front of a queue, as dp_down_ops.next.
 enum gw_rc dp_next_event(struct dp_h1_decoder *d, struct gw_buf *in, struct dp_ev *ev,
                          struct gw_slab **ret_owner, struct gw_err *err);

@@ -15,7 +15,7 @@ enum gw_rc dp_step_respond(struct dp_req *r) {
     if (!r->head_is_held)
         return dp_req_fail(r, GW_ERR_UPSTREAM, 502, "bad_gateway",
                            "the head of the answer is too large");
-    gw_buf_fini(&r->body);
+    dp_body_drop(r);
     r->stage = DP_STAGE_STREAM;
     if (r->answer->upgrade) dp_tunnel_begin(r);
     return GW_OK;

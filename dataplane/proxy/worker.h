@@ -18,16 +18,17 @@
 
 // What flags say; const while workers run. Times in ms, 0: none.
 struct dp_settings {
-    int64_t head_ms;             // from a request's first byte to the end of its head: 408
-    int64_t idle_ms;             // between requests: closed quietly
-    int64_t connect_ms;          // 504
-    int64_t first_byte_ms;       // from the request's end of sending to the answer's head: 504
-    int64_t stream_ms;           // silence of either side in the middle of a message
-    int64_t request_ms;          // the whole
-    uint64_t llm_body_bytes_max; // 413
-    int64_t grace_ms;            // of a drain
-    int64_t drain_delay_ms;      // of these, new connections are still taken
-    bool explain;                // who asks is told which route, backend and endpoint was chosen
+    int64_t head_ms;               // from a request's first byte to the end of its head: 408
+    int64_t idle_ms;               // between requests: closed quietly
+    int64_t connect_ms;            // 504
+    int64_t first_byte_ms;         // from the request's end of sending to the answer's head: 504
+    int64_t stream_ms;             // silence of either side in the middle of a message
+    int64_t request_ms;            // the whole
+    uint64_t llm_body_bytes_max;   // 413
+    uint64_t llm_bodies_bytes_max; // of all that a worker holds: 503
+    int64_t grace_ms;              // of a drain
+    int64_t drain_delay_ms;        // of these, new connections are still taken
+    bool explain;                  // who asks is told which route, backend and endpoint was chosen
 };
 
 // A config as one worker holds it: counted without atomics.
@@ -61,6 +62,7 @@ struct dp_worker {
     unsigned mirrors_n;
     struct dp_req *free_reqs;
     unsigned free_reqs_n;
+    uint64_t gathered_bytes; // bodies of model requests that are held
     bool draining;
     uint64_t random[2];
     struct gw_timer drain_timer;
