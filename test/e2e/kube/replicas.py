@@ -44,9 +44,11 @@ class Service:
     def dial(self):
         for target in self.targets:
             try:
-                return socket.create_connection(("127.0.0.1", target.port), 5)
+                server = socket.create_connection(("127.0.0.1", target.port), 5)
             except OSError:
-                pass
+                continue
+            server.settimeout(None)
+            return server
         return None
 
     @staticmethod
