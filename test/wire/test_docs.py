@@ -204,7 +204,7 @@ def test_flags_of_the_data_plane_are_listed():
     page = (ROOT / "docs" / "architecture.md").read_text()
     source = (ROOT / "dataplane" / "main.c").read_text()
     flags = set(re.findall(r'\{"((?:timeout|llm|grace)[\w-]*)", "', source))
-    assert len(flags) == 8
+    assert len(flags) == 9
     assert [f for f in flags if f"`--{f}`" not in page] == []
 
 
