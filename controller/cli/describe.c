@@ -103,7 +103,11 @@ static void add_events(const json_t *events, struct gw_str source, struct gw_tex
     size_t n = json_array_size(list), mine = 0;
     for (size_t i = 0; i < n; i++)
         mine += gw_str_eq(gw_json_str(json_array_get(list, i), "file"), file);
-    if (!file.len || !mine) {
+    if (!file.len) { // of an API server
+        line(out, "Events:", GW_STR("in the cluster: see kubectl describe"));
+        return;
+    }
+    if (!mine) {
         line(out, "Events:", GW_STR("<none>"));
         return;
     }

@@ -15,14 +15,18 @@ static size_t on_bytes(char *p, size_t size, size_t n, void *arg) {
 }
 
 // The "error" of an answer, or its first line.
-static void set_answer_error(struct gw_err *err, long status, struct gw_text *body) {
+static void set_answer_error(struct gw_err *err, const char *server, long status,
+                             struct gw_text *body) {
     GW_JSON_AUTO v = json_loadb(body->ptr ? body->ptr : "", body->len, 0, NULL);
     struct gw_str text = gw_json_str(v, "error");
-    if (text.ptr)
+    bool is_path = gw_str_starts(text, GW_STR("there is no /"));
+    if (text.ptr && !is_path)
         gw_err_set(err, GW_ERR_INPUT, (int)status, GW_STR_FMT, GW_STR_ARG(text));
     else
-        gw_err_set(err, GW_ERR_UPSTREAM, (int)status, "the controller answered with status %ld",
-                   status);
+        gw_err_set(err, GW_ERR_UPSTREAM, (int)status,
+                   "%s answers with status %ld: is it the admin port of a tandem-controller? "
+                   "(--server HOST:PORT or TANDEM_ADMIN names another)",
+                   server, status);
 }
 
 static json_t *parse(struct gw_text *body, struct gw_err *err) {
@@ -55,7 +59,7 @@ json_t *cli_fetch(const char *server, const char *path, struct gw_err *err) {
                    "(--server HOST:PORT or TANDEM_ADMIN names another)",
                    server, *why ? why : curl_easy_strerror(rc));
     else if (status != 200)
-        set_answer_error(err, status, &body);
+        set_answer_error(err, server, status, &body);
     else
         v = parse(&body, err);
     curl_easy_cleanup(curl);
