@@ -63,6 +63,19 @@ def test_killing_and_restarting_the_controller_changes_nothing():
         assert not load.lost and load.answered > 100
 
 
+def test_a_data_plane_shows_its_token_again():
+    with Stack(BASE, ctl_args=["--token-recheck", "300ms"]) as t:
+        time.sleep(1.5)
+        connected(t)
+        assert "no controller" not in t.dp.log()
+        # One that shows another is sent away, and both are told.
+        (t.folder / "ctl" / "token").write_text("stolen")
+        text = "the token is not the bootstrap token"
+        wait_for("the data plane's log", lambda: text in t.dp.log())
+        assert text in t.ctl.log() and "stolen" not in t.ctl.log() + t.dp.log()
+        assert t.get("/steady").status == 200
+
+
 def test_dataplane_without_a_controller_serves_the_last_snapshot():
     with Stack(docs(BASE, path_route("kept", "/kept"))) as t:
         serves(t, "/kept")

@@ -107,6 +107,36 @@ static void one_review_for_all_that_show_a_token(void) {
     gw_loop_free(l);
 }
 
+static void answers_of_a_moment_ago_alone(void) {
+    struct gw_loop *l = gw_loop_new(NULL);
+    struct answers_api f = {0};
+    struct ctl_kube_api api = answers_api(&f);
+    struct ctl_identity *id = ctl_identity_new(l, &api, NULL);
+    struct got got = {0};
+    ctl_identity_ask(id, GW_STR("one"), on_identity, &got);
+    answers_answer(answers_next(&f, CTL_KUBE_POST, "/tokenreviews"), 201,
+                   answers_json("{'status': {'authenticated': true, 'user': {'username': "
+                                "'system:serviceaccount:a:b'}}}"));
+    ctl_identity_ask_anew(id, GW_STR("one"), on_identity, &got);
+    CU_ASSERT_EQUAL(got.calls, 2);
+    usleep((CTL_IDENTITY_NEW_MS + 50) * 1000);
+    gw_loop_turn(l, 0);
+    ctl_identity_ask(id, GW_STR("one"), on_identity, &got);
+    CU_ASSERT_EQUAL(got.calls, 3);
+    CU_ASSERT_EQUAL(answers_open(&f), 0);
+    ctl_identity_ask_anew(id, GW_STR("one"), on_identity, &got);
+    answers_answer(answers_next(&f, CTL_KUBE_POST, "/tokenreviews"), 201,
+                   answers_json("{'status': {'authenticated': false, 'error': 'revoked'}}"));
+    CU_ASSERT_EQUAL(got.calls, 4);
+    CU_ASSERT_EQUAL(got.status, 401);
+    ctl_identity_ask(id, GW_STR("one"), on_identity, &got); // nor does it open a stream any more
+    CU_ASSERT_EQUAL(got.calls, 5);
+    CU_ASSERT_EQUAL(got.status, 401);
+    ctl_identity_free(id);
+    answers_fini(&f);
+    gw_loop_free(l);
+}
+
 // --- the CA ------------------------------------------------------------------------------------
 
 static void on_ca(void *arg, struct gw_tls_ctx *tls, struct gw_str cert,
@@ -176,6 +206,7 @@ static void the_ca_is_made_kept_and_shown(void) {
 static CU_TestInfo tests[] = {
     {"verdicts of reviews", verdicts_of_reviews},
     {"one review for all that show a token", one_review_for_all_that_show_a_token},
+    {"answers of a moment ago alone", answers_of_a_moment_ago_alone},
     {"the CA is made, kept and shown", the_ca_is_made_kept_and_shown},
     CU_TEST_INFO_NULL,
 };
