@@ -3,6 +3,8 @@
 // ordinary error), the thread, and the way an answer's text goes out in pieces.
 #include "shared/httpd.h"
 
+#include "shared/map.h"
+
 #include <errno.h>
 #include <libwebsockets.h>
 #include <netdb.h>
@@ -18,6 +20,8 @@
 
 // Connections at once; also bounds the memory that idle ones hold.
 #define FDS_MAX 256
+// Of one address: probes and scrapes of others must find room.
+#define PEER_FDS_MAX 64
 #define BACKLOG 128
 #define CHUNK_BYTES (16 * 1024)
 #define HEAD_BYTES 1024
@@ -33,6 +37,15 @@ struct gw_httpd {
     bool is_running;
     atomic_bool is_stopping;
     uint16_t port;
+    struct gw_map peers; // IP address -> struct peer *; of the thread alone
+};
+
+// An address and its connections, each of which points here.
+struct peer {
+    struct gw_map *peers;
+    unsigned n;
+    size_t ip_len;
+    char ip[16];
 };
 
 // One connection's answer under way; lws zeroes it when the connection is made.
@@ -45,6 +58,8 @@ struct session {
 static struct gw_httpd *httpd_of(struct lws *wsi) {
     return lws_context_user(lws_get_context(wsi));
 }
+
+static void peer_leave(struct peer *p);
 
 // --- what is answered ---------------------------------------------------------------------------
 
@@ -189,6 +204,10 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
     case LWS_CALLBACK_CLOSED_HTTP:
         if (s) gw_text_fini(&s->body);
         return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        peer_leave(lws_get_opaque_user_data(wsi));
+        lws_set_opaque_user_data(wsi, NULL);
+        return 0;
     case LWS_CALLBACK_FILTER_HTTP_CONNECTION:
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
         return 0;
@@ -202,18 +221,60 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 // Out of descriptors: a listening socket that stays readable must not spin the thread.
 static const struct timespec accept_pause = {.tv_nsec = 50 * 1000 * 1000};
 
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static struct peer *peer_of(struct gw_httpd *h, const union address *a) {
+    bool is_v6 = a->any.sa_family == AF_INET6;
+    struct gw_str ip = {is_v6 ? (const char *)&a->v6.sin6_addr : (const char *)&a->v4.sin_addr,
+                        is_v6 ? sizeof(a->v6.sin6_addr) : sizeof(a->v4.sin_addr)};
+    struct peer *p = gw_map_get(&h->peers, ip);
+    if (p) return p;
+    p = gw_alloc(sizeof(*p));
+    p->peers = &h->peers;
+    p->ip_len = ip.len;
+    memcpy(p->ip, ip.ptr, ip.len);
+    gw_map_put(&h->peers, ip, p);
+    return p;
+}
+
+static void peer_leave(struct peer *p) {
+    if (!p || --p->n > 0) return;
+    free(gw_map_del(p->peers, (struct gw_str){p->ip, p->ip_len}));
+}
+
+// Takes client.
+static void adopt(struct gw_httpd *h, int client, const union address *from) {
+    struct peer *p = peer_of(h, from);
+    p->n++;
+    struct lws *wsi = NULL;
+    if (p->n <= PEER_FDS_MAX)
+        wsi = lws_adopt_socket_vhost(h->vhost, client); // closes it where it finds no room
+    else
+        close(client);
+    if (wsi)
+        lws_set_opaque_user_data(wsi, p);
+    else
+        peer_leave(p);
+}
+
 static void accept_all(struct lws *wsi) {
     struct gw_httpd *h = httpd_of(wsi);
     int fd = lws_get_socket_fd(wsi);
     for (int i = 0; i < BACKLOG; i++) {
-        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        union address from = {0};
+        socklen_t len = sizeof(from);
+        int client = accept4(fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client < 0) {
             bool is_short =
                 errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
             if (is_short) nanosleep(&accept_pause, NULL);
             return;
         }
-        lws_adopt_socket_vhost(h->vhost, client); // closes it where it finds no room
+        adopt(h, client, &from);
     }
 }
 
@@ -344,5 +405,6 @@ void gw_httpd_stop(struct gw_httpd *h) {
         pthread_join(h->thread, NULL);
     }
     if (h->context) lws_context_destroy(h->context);
+    gw_map_fini(&h->peers, free);
     free(h);
 }

@@ -216,6 +216,43 @@ static void no_descriptors_are_no_spin(void) {
     close(fd);
 }
 
+// Whoever holds connections open holds his own share.
+static void one_address_keeps_no_other_out(void) {
+    enum { N = 300 };
+    static const char part[] = "GET /echo HTTP/1.1\r\nx: ";
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(gw_httpd_port(server))};
+    struct sockaddr_in own = {.sin_family = AF_INET};
+    int fd[N];
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    own.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1); // 127.0.0.2
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < N; i++) {
+            fd[i] = socket(AF_INET, SOCK_STREAM, 0);
+            CU_ASSERT_EQUAL(bind(fd[i], (struct sockaddr *)&own, sizeof(own)), 0);
+            CU_ASSERT_EQUAL(connect(fd[i], (struct sockaddr *)&to, sizeof(to)), 0);
+            (void)!send(fd[i], part, sizeof(part) - 1, MSG_NOSIGNAL);
+        }
+        struct gw_text a = get("/echo");
+        CU_ASSERT_STRING_EQUAL(body_of(&a), "path=/echo query=\n");
+        gw_text_fini(&a);
+        for (int i = 0; i < N; i++)
+            close(fd[i]);
+    }
+    // Its share is free again.
+    static const char whole[] = "GET /echo HTTP/1.0\r\n\r\n";
+    char piece[256] = "";
+    for (int tries = 0; tries < 50 && !*piece; tries++) {
+        usleep(50000);
+        int again = socket(AF_INET, SOCK_STREAM, 0);
+        CU_ASSERT_EQUAL(bind(again, (struct sockaddr *)&own, sizeof(own)), 0);
+        CU_ASSERT_EQUAL(connect(again, (struct sockaddr *)&to, sizeof(to)), 0);
+        (void)!send(again, whole, sizeof(whole) - 1, MSG_NOSIGNAL);
+        if (read(again, piece, sizeof(piece) - 1) <= 0) *piece = 0;
+        close(again);
+    }
+    CU_ASSERT_PTR_NOT_NULL(strstr(piece, "200"));
+}
+
 static void a_port_in_use_is_said_plainly(void) {
     struct gw_err err;
     char want[128];
@@ -257,6 +294,7 @@ static CU_TestInfo tests[] = {
     {"a_connection_is_used_again", a_connection_is_used_again},
     {"a_client_that_leaves_harms_nobody", a_client_that_leaves_harms_nobody},
     {"no_descriptors_are_no_spin", no_descriptors_are_no_spin},
+    {"one_address_keeps_no_other_out", one_address_keeps_no_other_out},
     {"a_port_in_use_is_said_plainly", a_port_in_use_is_said_plainly},
     {"a_wrong_address_is_refused", a_wrong_address_is_refused},
     {"two_servers_stop_with_open_connections", two_servers_stop_with_open_connections},
