@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/kubernetes.md, as a stranger follows it: every command of "Install", in order.
 
-Only addresses, ports and the place of the Gateway API's CRDs are other ones here. The pod's command
-is left out (no pod runs), the ServiceAccount `default` is made (no controller makes it).
+Only addresses, ports, the namespace's name and the place of the Gateway API's CRDs are other ones
+here. The pod's command is left out (no pod runs), the ServiceAccount `default` is made (no controller
+makes it).
 """
 import os
 import re
@@ -14,6 +15,7 @@ from cluster import GATEWAY_CRDS, KUBE_HOME
 from harness import BUILD, ROOT, free_ports, wait_for
 from line import Processes, service
 
+NS = "page-shop"  # other tests have a namespace of the page's name
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 
 
@@ -40,7 +42,8 @@ class Follower(Processes):
                          ("10.0.0.6", self.backend.address), ("port: 8080", f"port: {self.port}"),
                          ("/var/lib", str(self.folder / "state"))):
             text = text.replace(old, new)
-        return re.sub(r"https://github.com/\S+", str(GATEWAY_CRDS), text)
+        text = re.sub(r"https://github.com/\S+", str(GATEWAY_CRDS), text)
+        return re.sub(r"\bshop\b", NS, text)
 
     def shell(self, text):
         done = subprocess.run(
@@ -71,11 +74,11 @@ class Follower(Processes):
                 at = block.index(name)
                 before, program = block[:at], block[at:]
         if "curl " in block:
-            self.api.kubectl("-n", "shop", "apply", "-f", "-", stdin=service(self.backend))
+            self.api.kubectl("-n", NS, "apply", "-f", "-", stdin=service(self.backend))
             wait_for("the page's commands", lambda: self.try_shell(block))
             return
         if "create token default" in before:
-            self.api.kubectl("-n", "shop", "create", "serviceaccount", "default", check=False)
+            self.api.kubectl("-n", NS, "create", "serviceaccount", "default", check=False)
             wait_for("the CA", lambda: self.try_shell(before.splitlines()[0]))
         self.outputs.append(self.shell(before) if before.strip() else "")
         if program:
@@ -98,7 +101,7 @@ def follower(api, backend):
     made = Follower(api, backend)
     yield made
     for kind in ("httproute", "gateway", "service", "endpointslice"):
-        api.kubectl("-n", "shop", "delete", kind, "--all", check=False)
+        api.kubectl("-n", NS, "delete", kind, "--all", check=False)
     made.close()
 
 
