@@ -125,7 +125,6 @@ static void start_lease(struct ctl_cluster *c, const struct ctl_cluster_opts *o)
                                                       .ns = c->ns,
                                                       .name = o->lease_name,
                                                       .identity = c->identity,
-
                                                       .duration_ms = o->duration_ms,
                                                       .renew_ms = o->renew_ms,
                                                       .retry_ms = o->retry_ms,

@@ -34,7 +34,7 @@ struct ctl_cluster_opts {
     const char *kubeconfig;                   // NULL: the pod's
     const char *ns;                           // NULL: the kubeconfig's, or the pod's
     const char *lease_name;                   // in ns
-    unsigned duration_ms, renew_ms, retry_ms; // of the Lease; 0: as lease.h says
+    unsigned duration_ms, renew_ms, retry_ms; // of the Lease
     void (*on_lease)(void *arg);
     void *arg;
 };

@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct ctl_controller {
     struct gw_loop *loop;
@@ -54,16 +53,9 @@ static void count(const struct gw_metric_family *f, const char *label, int64_t n
 
 // --- the pipeline --------------------------------------------------------------------------------
 
-static void now_text(char *dst, size_t cap) {
-    time_t now = (time_t)(gw_clock_real_us() / 1000000);
-    struct tm tm;
-    gmtime_r(&now, &tm);
-    strftime(dst, cap, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
 static void refresh_statuses(struct ctl_controller *c) {
     char now[32];
-    now_text(now, sizeof(now));
+    gw_time_text(now, gw_clock_real_us() / 1000000);
     count(&statuses_written, NULL, (int64_t)ctl_status_refresh(c->status, now));
 }
 
@@ -109,7 +101,7 @@ static void on_publish_change(void *arg) {
 static void on_source_event(void *arg, const struct ctl_source_event *e) {
     struct ctl_controller *c = arg;
     char now[32];
-    now_text(now, sizeof(now));
+    gw_time_text(now, gw_clock_real_us() / 1000000);
     ctl_admin_event(c->admin, now, e);
     // Objects of an API server are counted one by one.
     if (e->ok ? !c->cluster.source : !e->is_trouble) ctl_source_count(e->ok);

@@ -23,7 +23,7 @@ struct ctl_options {
     const char *state_dir, *namespace, *audience;
     unsigned recheck_ms;                      // between two looks at a data plane's token; 0: none
     const char *lease_name;                   // of an API server alone
-    unsigned duration_ms, renew_ms, retry_ms; // of the Lease; 0: as kube/lease.h says
+    unsigned duration_ms, renew_ms, retry_ms; // of the Lease
     // Where other replicas reach the push port: host "": as advertise.h says; port 0: the one that
     // is listened at.
     const char *advertise_host;

@@ -16,8 +16,6 @@
 #include "shared/flags.h"
 #include "shared/tls.h"
 
-#include <arpa/inet.h>
-
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -127,10 +125,8 @@ static enum gw_rc check_gateway(const char *text, struct gw_err *err) {
 
 // An address of a machine, or also a name of one.
 static bool is_host(const char *text, bool may_be_name) {
-    unsigned char parsed[16];
-    if (inet_pton(AF_INET, text, parsed) == 1 || inet_pton(AF_INET6, text, parsed) == 1)
-        return true;
     struct gw_err err;
+    if (gw_str_is_ip(gw_str_of(text))) return true;
     return may_be_name && gw_tls_check_name(text, &err) == GW_OK && *text != '*';
 }
 

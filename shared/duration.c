@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Durations as the Gateway API writes them: ^([0-9]{1,5}(h|m|s|ms)){1,4}$ (GEP-2257). Units may
-// come in any order and repeat; fractions, signs and other units are refused.
+// come in any order and repeat; fractions, signs and other units are refused. And moments, as text.
 #include "shared/str.h"
+
+#include <time.h>
 
 #define PARTS_MAX 4
 #define DIGITS_MAX 5
@@ -52,4 +54,11 @@ enum gw_rc gw_duration_ms(struct gw_str s, uint64_t *ret_ms, struct gw_err *err)
     }
     *ret_ms = sum;
     return GW_OK;
+}
+
+void gw_time_text(char dst[GW_TIME_CHARS], int64_t seconds) {
+    time_t at = (time_t)seconds;
+    struct tm tm;
+    gmtime_r(&at, &tm);
+    strftime(dst, GW_TIME_CHARS, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }

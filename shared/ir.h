@@ -67,12 +67,12 @@ void gw_ir_root_finish(struct gw_ir_root *r, char *version); // frees r
 // one that does of the data planes that are connected to it.
 //   replica > holder of the Lease
 //     {"replica": {"identity": "...", "version": "..."}}    first; version of the program
-//     {"relay": {"views": [{"gateway": "ns/name" or "", "root": "<root>", "serial": 7, "reset":
-//     true,
+//     {"relay": {"views": [{"gateway": "ns/name" or "", "root": "<root>", "serial": 7,
+//                           "reset": true,
 //                           "set": [{"name": "...", "version": "...", "serial": 5}],
 //                           "remove": ["..."]}],
-//                "planes": [{"id": 1, "gateway": "...", "node": "...", "address": "...", "acked":
-//                7,
+//                "planes": [{"id": 1, "gateway": "...", "node": "...", "address": "...",
+//                            "acked": 7,
 //                            "errors": [{"resource": "...", "version": "...", "reason": "..."}]}],
 //                "gone": [2], "complete": true}}
 //       A view is what the replica's data planes of one Gateway get: serial counts its changes, and

@@ -88,18 +88,11 @@ char *gw_json_canonical(const json_t *v, size_t *ret_len) {
 
 // --- escapes -------------------------------------------------------------------------------------
 
-static int hex_of(char ch) {
-    if (ch >= '0' && ch <= '9') return ch - '0';
-    if (ch >= 'a' && ch <= 'f') return ch - 'a' + 10;
-    if (ch >= 'A' && ch <= 'F') return ch - 'A' + 10;
-    return -1;
-}
-
 static bool read_hex4(struct gw_str raw, size_t at, uint32_t *ret) {
     uint32_t code = 0;
     if (at + 4 > raw.len) return false;
     for (size_t i = at; i < at + 4; i++) {
-        int digit = hex_of(raw.ptr[i]);
+        int digit = gw_hex_digit(raw.ptr[i]);
         if (digit < 0) return false;
         code = code << 4 | (uint32_t)digit;
     }

@@ -84,7 +84,6 @@ enum gw_rc gw_str_to_u64(struct gw_str s, uint64_t max, uint64_t *ret) {
     return GW_OK;
 }
 
-// Only the last '*' is ever gone back to, so the cost is at most pattern times text.
 bool gw_str_is_ip(struct gw_str s) {
     char copy[INET6_ADDRSTRLEN + 1];
     unsigned char parsed[16];
@@ -94,6 +93,7 @@ bool gw_str_is_ip(struct gw_str s) {
     return inet_pton(AF_INET, copy, parsed) == 1 || inet_pton(AF_INET6, copy, parsed) == 1;
 }
 
+// Only the last '*' is ever gone back to, so the cost is at most pattern times text.
 bool gw_str_glob(struct gw_str pattern, struct gw_str s) {
     size_t p = 0, i = 0, star = SIZE_MAX, resume = 0;
     while (i < s.len) {

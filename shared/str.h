@@ -36,6 +36,12 @@ ptrdiff_t gw_str_find(struct gw_str s, char c);
 struct gw_str gw_str_cut(struct gw_str *rest, char sep);
 // Decimal digits only, no sign, no blanks, whole text; refuses overflow over max.
 enum gw_rc gw_str_to_u64(struct gw_str s, uint64_t max, uint64_t *ret) GW_MUST_USE;
+// The value of a hexadecimal digit of either case; -1: it is none.
+static inline int gw_hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 // An IPv4 or IPv6 address (without brackets).
 bool gw_str_is_ip(struct gw_str s);
 // Shell-like glob with '*' alone (any run of bytes).
@@ -73,5 +79,8 @@ size_t gw_json_escape_some(char *dst, size_t cap, struct gw_str *s);
 
 // GEP-2257 duration ("1h30m", "500ms", "0s") to milliseconds; refuses anything else.
 enum gw_rc gw_duration_ms(struct gw_str s, uint64_t *ret_ms, struct gw_err *err) GW_MUST_USE;
+// Seconds since the epoch as RFC 3339 has them: "2026-01-31T23:59:59Z".
+#define GW_TIME_CHARS 32
+void gw_time_text(char dst[GW_TIME_CHARS], int64_t seconds);
 
 #endif

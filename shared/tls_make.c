@@ -147,11 +147,9 @@ static bool add_names(X509 *x, const char *const *names) {
 static enum gw_rc check_names(const char *const *names, struct gw_err *err) {
     size_t n = 0;
     for (; names[n]; n++) {
-        unsigned char ip[16];
         if (n == NAMES_MAX)
             return gw_err_set(err, GW_ERR_LIMIT, 0, "certificate: more than %d names", NAMES_MAX);
-        if (inet_pton(AF_INET, names[n], ip) == 1 || inet_pton(AF_INET6, names[n], ip) == 1)
-            continue;
+        if (gw_str_is_ip(gw_str_of(names[n]))) continue;
         GW_TRY(gw_tls_check_name(names[n], err));
     }
     if (n == 0) return gw_err_set(err, GW_ERR_INPUT, 0, "certificate: no name is given");

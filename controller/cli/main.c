@@ -5,6 +5,7 @@
 //   fetch.c     GET of the admin port by libcurl
 //   table.c     columns of `get`
 //   describe.c  `describe`
+//   parents.c   parents of a route that no status speaks of
 //   yaml_out.c  -o yaml
 #include "controller/cli/cli.h"
 
@@ -12,11 +13,8 @@
 #include <time.h>
 
 int main(int argc, char **argv) {
-    char now[32];
-    time_t seconds = time(NULL);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    char now[GW_TIME_CHARS];
+    gw_time_text(now, time(NULL));
     const char *server = getenv("TANDEM_ADMIN");
     return cli_main(
         &(struct cli_options){

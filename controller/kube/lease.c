@@ -274,9 +274,6 @@ struct ctl_lease *ctl_lease_new(const struct ctl_lease_opts *o) {
     l->o.name = l->name = gw_strdup(o->name);
     l->o.identity = l->identity = gw_strdup(o->identity);
     l->address = gw_strdup("");
-    if (!l->o.duration_ms) l->o.duration_ms = CTL_LEASE_DURATION_MS;
-    if (!l->o.renew_ms) l->o.renew_ms = CTL_LEASE_RENEW_MS;
-    if (!l->o.retry_ms) l->o.retry_ms = CTL_LEASE_RETRY_MS;
     gw_text_addf(&l->list_path, "/apis/coordination.k8s.io/v1/namespaces/%s/leases", l->ns);
     gw_text_addf(&l->path, "%s/%s", l->list_path.ptr, l->name);
     gw_timer_init(&l->next, on_next);

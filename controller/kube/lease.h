@@ -9,7 +9,8 @@
 
 #include "controller/kube/api.h"
 
-// What the others wait for, what a holder stops after, and what both wait between tries.
+// Where flags say nothing: what the others wait for, what a holder stops after, and what both wait
+// between tries.
 #define CTL_LEASE_DURATION_MS 15000
 #define CTL_LEASE_RENEW_MS 10000
 #define CTL_LEASE_RETRY_MS 2000
@@ -20,10 +21,9 @@ struct ctl_lease; // opaque
 struct ctl_lease_opts {
     struct gw_loop *loop;
     struct ctl_kube_api api;
-    const char *ns, *name; // copied, as all texts
-    const char *identity;  // holderIdentity; of this process alone
-
-    unsigned duration_ms, renew_ms, retry_ms; // 0: as above; duration in whole seconds
+    const char *ns, *name;                    // copied, as all texts
+    const char *identity;                     // holderIdentity; of this process alone
+    unsigned duration_ms, renew_ms, retry_ms; // the first in whole seconds
     // Whether it is held, who holds it or where the holder is reached has changed. Not from within
     // a call of this module but ctl_lease_release.
     void (*on_change)(void *arg);

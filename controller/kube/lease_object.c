@@ -5,7 +5,6 @@
 #include "controller/kube/lease.h"
 
 #include <stdio.h>
-#include <time.h>
 
 static const json_t *spec_of(const json_t *object) {
     return gw_json_get(object, "spec");
@@ -30,11 +29,9 @@ unsigned ctl_lease_seconds_of(const json_t *object, unsigned otherwise) {
 
 // MicroTime of the API.
 static json_t *time_json(int64_t us) {
-    char second[32], text[48];
-    time_t s = (time_t)(us / 1000000);
-    struct tm tm;
-    gmtime_r(&s, &tm);
-    strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S", &tm);
+    char second[GW_TIME_CHARS], text[48];
+    gw_time_text(second, us / 1000000);
+    second[strlen(second) - 1] = 0; // its Z follows the fraction
     snprintf(text, sizeof(text), "%s.%06dZ", second, (int)(us % 1000000));
     return json_string(text);
 }

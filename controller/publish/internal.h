@@ -136,6 +136,9 @@ void ctl_view_refresh(struct ctl_publish *p, struct ctl_view *v,
                       const struct ctl_resource_change *changes, size_t n);
 void ctl_view_free(struct ctl_view *v);
 void ctl_view_leave(struct ctl_publish *p, struct ctl_view *v); // frees one that nobody follows
+// Each resource that changed after serial since (not before log_begin), once; e NULL: it is gone.
+typedef void (*ctl_view_change_fn)(void *arg, const char *name, const struct ctl_view_entry *e);
+void ctl_view_changes(const struct ctl_view *v, uint64_t since, ctl_view_change_fn fn, void *arg);
 void ctl_pub_resource_unref(struct ctl_pub_resource *r);
 
 // peer.c
@@ -144,10 +147,13 @@ void ctl_peer_message(void *arg, struct gw_h2link_peer *link, struct gw_str byte
 void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err *why);
 void ctl_peer_greet(struct ctl_peer *peer); // a held one: there is a snapshot now
 void ctl_peer_push(struct ctl_peer *peer);  // sends what it lacks, unless a delta is under way
-void ctl_peer_free(struct ctl_peer *peer);
+void ctl_peer_free(struct ctl_peer *peer);  // out of publish->peers, too
 bool ctl_peer_send(struct ctl_peer *peer, json_t *message); // takes message; false: it is closed
+void ctl_peer_send_away(const struct ctl_peer *peer, const char *why); // with a line in the log
+// It refuses that form of a resource; and nothing any more.
+void ctl_peer_note_refusal(struct ctl_peer *peer, struct gw_str name, const char *version,
+                           const char *reason);
 void ctl_peer_forget_refusals(struct ctl_peer *peer);
-void ctl_refusal_free(void *value); // a struct ctl_refusal *
 // As gw_ir_message_parse, of what is not believed: GW_ERR_LIMIT where its tree would be large.
 enum gw_rc ctl_peer_read(struct gw_str bytes, struct gw_ir_message *ret, struct gw_err *err);
 void ctl_publish_count_init(void);

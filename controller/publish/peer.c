@@ -161,22 +161,18 @@ static void push_difference(struct ctl_peer *peer, const json_t *have) {
     end(&d);
 }
 
+static void add_change(void *arg, const char *name, const struct ctl_view_entry *e) {
+    if (e)
+        add_set(arg, e->resource);
+    else
+        add_remove(arg, name);
+}
+
 // What the log says has changed since the peer's last delta.
 static void push_log(struct ctl_peer *peer) {
     struct delta d;
-    struct ctl_view *v = peer->view;
-    struct gw_map seen = {0};
     begin(&d, peer);
-    for (size_t i = v->log.len; i-- > 0 && v->log.ptr[i].serial > peer->sent;) {
-        struct gw_str name = gw_str_of(v->log.ptr[i].name);
-        if (gw_map_put(&seen, name, peer)) continue;
-        const struct ctl_view_entry *e = gw_map_get(&v->entries, name);
-        if (e)
-            add_set(&d, e->resource);
-        else
-            add_remove(&d, name.ptr);
-    }
-    gw_map_fini(&seen, NULL);
+    ctl_view_changes(peer->view, peer->sent, add_change, &d);
     end(&d);
 }
 
@@ -193,12 +189,16 @@ void ctl_peer_push(struct ctl_peer *peer) {
 
 // --- messages of the peer ----------------------------------------------------------------------
 
+void ctl_peer_send_away(const struct ctl_peer *peer, const char *why) {
+    GW_WARN("publish", "data plane refused", GW_KS("node", peer->node),
+            GW_KS("peer", gw_h2link_peer_address(peer->link)), GW_KS("err", why));
+    gw_h2link_peer_close(peer->link, why);
+}
+
 void ctl_peer_greet(struct ctl_peer *peer) {
     struct gw_err err;
     if (ctl_gate_exists(peer, peer->view->gateway, &err) != GW_OK) {
-        GW_WARN("publish", "data plane refused", GW_KS("node", peer->node),
-                GW_KS("peer", gw_h2link_peer_address(peer->link)), GW_KS("err", err.text));
-        gw_h2link_peer_close(peer->link, err.text);
+        ctl_peer_send_away(peer, err.text);
         return;
     }
     enter(peer, CTL_PEER_LIVE);
@@ -247,11 +247,20 @@ static enum gw_rc on_have(struct ctl_peer *peer, const json_t *body, struct gw_e
     return GW_OK;
 }
 
-void ctl_refusal_free(void *value) {
+static void refusal_free(void *value) {
     struct ctl_refusal *f = value;
     if (!f) return;
     free(f->reason);
     free(f);
+}
+
+void ctl_peer_note_refusal(struct ctl_peer *peer, struct gw_str name, const char *version,
+                           const char *reason) {
+    struct ctl_refusal *f = gw_alloc(sizeof(*f));
+    f->reason = gw_strdup(reason);
+    snprintf(f->version, sizeof(f->version), "%s", version);
+    refusal_free(gw_map_put(&peer->refusals, name, f));
+    ctl_publish_add_news(peer->publish, name);
 }
 
 // Each answer names all that stand refused, so the last one's are forgotten.
@@ -261,7 +270,7 @@ void ctl_peer_forget_refusals(struct ctl_peer *peer) {
     void *value;
     while (gw_map_next(&peer->refusals, &it, &name, &value))
         ctl_publish_add_news(peer->publish, name);
-    gw_map_fini(&peer->refusals, ctl_refusal_free);
+    gw_map_fini(&peer->refusals, refusal_free);
 }
 
 static void note_refusals(struct ctl_peer *peer, const json_t *errors) {
@@ -272,11 +281,7 @@ static void note_refusals(struct ctl_peer *peer, const json_t *errors) {
         const struct ctl_view_entry *e = gw_map_get(&peer->view->entries, name);
         // Another form is on its way already: what is said of the old one is of no interest.
         if (!e || e->serial > peer->acked) continue;
-        struct ctl_refusal *f = gw_alloc(sizeof(*f));
-        f->reason = gw_strdup(reason.ptr);
-        snprintf(f->version, sizeof(f->version), "%s", e->resource->version);
-        ctl_refusal_free(gw_map_put(&peer->refusals, name, f));
-        ctl_publish_add_news(peer->publish, name);
+        ctl_peer_note_refusal(peer, name, e->resource->version, reason.ptr);
         if (gw_log_allow(&p->refusal_lines, gw_loop_now_ms(p->opts.loop), REFUSAL_LINES))
             GW_WARN("publish", "a data plane refused a resource", GW_KS("node", peer->node),
                     GW_KSTR("resource", name), GW_KSTR("err", reason));
@@ -410,6 +415,11 @@ void ctl_peer_open(void *arg, struct gw_h2link_peer *link) {
 }
 
 void ctl_peer_free(struct ctl_peer *peer) {
+    for (struct ctl_peer **at = &peer->publish->peers; *at; at = &(*at)->next) {
+        if (*at != peer) continue;
+        *at = peer->next;
+        break;
+    }
     gw_timer_cancel(peer->publish->opts.loop, &peer->wait);
     gw_timer_cancel(peer->publish->opts.loop, &peer->recheck);
     ctl_peer_forget_refusals(peer);
@@ -427,11 +437,6 @@ void ctl_peer_close(void *arg, struct gw_h2link_peer *link, const struct gw_err 
         return;
     }
     struct ctl_peer *peer = gw_h2link_peer_user(link);
-    for (struct ctl_peer **at = &p->peers; *at; at = &(*at)->next) {
-        if (*at != peer) continue;
-        *at = peer->next;
-        break;
-    }
     struct ctl_view *view = peer->view;
     if (view) {
         gw_metric_add(connected_id, -1);

@@ -116,11 +116,8 @@ void ctl_publish_free(struct ctl_publish *p) {
     p->relay = NULL;
     ctl_replicas_free(p);
     if (p->server) gw_h2link_server_free(p->server);
-    while (p->peers) {
-        struct ctl_peer *next = p->peers->next;
+    while (p->peers)
         ctl_peer_free(p->peers);
-        p->peers = next;
-    }
     while (p->views) {
         struct ctl_view *next = p->views->next;
         ctl_view_free(p->views);

@@ -22,16 +22,10 @@ static void arm(struct ctl_peer *peer) {
     gw_timer_set(p->opts.loop, &peer->recheck, p->opts.recheck_ms - random % (spread_ms + 1));
 }
 
-static void send_away(const struct ctl_peer *peer, const char *why) {
-    GW_WARN("publish", "data plane refused", GW_KS("node", peer->node),
-            GW_KS("peer", gw_h2link_peer_address(peer->link)), GW_KS("err", why));
-    gw_h2link_peer_close(peer->link, why);
-}
-
 static void on_timer(struct gw_timer *t) {
     struct ctl_peer *peer = GW_CONTAINER_OF(t, struct ctl_peer, recheck);
     if (peer->is_token_due) {
-        send_away(peer, "the data plane was asked for its token and did not show it");
+        ctl_peer_send_away(peer, "the data plane was asked for its token and did not show it");
     } else if (!peer->view) { // its hello is waited for
         arm(peer);
     } else {
@@ -45,9 +39,9 @@ static void on_timer(struct gw_timer *t) {
 static void on_identity(void *arg, const struct ctl_identity_answer *a) {
     struct ctl_peer *peer = arg;
     if (a->status == 200 && strcmp(a->ns, peer->ns) != 0)
-        send_away(peer, "the token is of another namespace now");
+        ctl_peer_send_away(peer, "the token is of another namespace now");
     else if (a->status != 200 && a->status != 503)
-        send_away(peer, a->why);
+        ctl_peer_send_away(peer, a->why);
 }
 
 void ctl_recheck_begin(struct ctl_peer *peer) {

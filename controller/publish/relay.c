@@ -102,20 +102,24 @@ static void tell_all_of(struct telling *t, const struct ctl_view *v) {
     }
 }
 
+struct log_telling {
+    struct telling *t;
+    const struct ctl_view *v;
+    json_t *part;
+};
+
+static void add_change(void *arg, const char *name, const struct ctl_view_entry *e) {
+    struct log_telling *l = arg;
+    l->part = room_in(l->t, l->v, l->part);
+    if (e)
+        add_entry(l->t, l->part, e);
+    else
+        json_array_append_new(gw_json_get(l->part, "remove"), json_string(name));
+}
+
 static void tell_log_of(struct telling *t, const struct ctl_view *v) {
-    json_t *part = new_part(t, v, false);
-    struct gw_map seen = {0};
-    for (size_t i = v->log.len; i-- > 0 && v->log.ptr[i].serial > v->told;) {
-        struct gw_str name = gw_str_of(v->log.ptr[i].name);
-        if (gw_map_put(&seen, name, t)) continue;
-        const struct ctl_view_entry *e = gw_map_get(&v->entries, name);
-        part = room_in(t, v, part);
-        if (e)
-            add_entry(t, part, e);
-        else
-            json_array_append_new(gw_json_get(part, "remove"), json_string(name.ptr));
-    }
-    gw_map_fini(&seen, NULL);
+    struct log_telling l = {t, v, new_part(t, v, false)};
+    ctl_view_changes(v, v->told, add_change, &l);
 }
 
 static void tell_view(struct telling *t, struct ctl_view *v) {

@@ -138,11 +138,6 @@ static void enter(struct ctl_peer *peer) {
 static void leave(struct ctl_peer *peer) {
     struct ctl_publish *p = peer->publish;
     struct ctl_remote_view *rv = peer->remote;
-    for (struct ctl_peer **at = &p->peers; *at; at = &(*at)->next) {
-        if (*at != peer) continue;
-        *at = peer->next;
-        break;
-    }
     ctl_peer_free(peer);
     if (--rv->planes == 0) remove_view(rv);
     ctl_publish_all_news(p);
@@ -178,12 +173,8 @@ static void set_refusals(struct ctl_peer *peer, const json_t *errors) {
     ctl_peer_forget_refusals(peer);
     for (size_t i = 0; i < json_array_size(errors); i++) {
         const json_t *item = json_array_get(errors, i);
-        struct gw_str name = gw_json_str(item, "resource");
-        struct ctl_refusal *f = gw_alloc(sizeof(*f));
-        f->reason = gw_strdup(gw_json_str(item, "reason").ptr);
-        snprintf(f->version, sizeof(f->version), "%s", gw_json_str(item, "version").ptr);
-        ctl_refusal_free(gw_map_put(&peer->refusals, name, f));
-        ctl_publish_add_news(peer->publish, name);
+        ctl_peer_note_refusal(peer, gw_json_str(item, "resource"), gw_json_str(item, "version").ptr,
+                              gw_json_str(item, "reason").ptr);
     }
 }
 

@@ -4,8 +4,6 @@
 // that another has in another form, or not at all, is not acknowledged by its data planes.
 #include "controller/publish/internal.h"
 
-#include <arpa/inet.h>
-
 // The serial up to which all connected data planes of a view have acknowledged; false: none is
 // connected.
 static bool acked_by_all(const struct ctl_publish *p, const struct ctl_view *v, uint64_t *ret) {
@@ -147,11 +145,9 @@ static bool is_listed(const json_t *list, const char *address) {
 json_t *ctl_publish_addresses(const struct ctl_publish *p, const char *gateway) {
     json_t *list = json_array();
     for (const struct ctl_peer *peer = p->peers; peer; peer = peer->next) {
-        unsigned char ip[16];
         if (!serves(peer, gateway) || !*peer->address || is_listed(list, peer->address)) continue;
         if (json_array_size(list) >= ADDRESSES_MAX) break;
-        bool is_ip = inet_pton(AF_INET, peer->address, ip) == 1 ||
-                     inet_pton(AF_INET6, peer->address, ip) == 1;
+        bool is_ip = gw_str_is_ip(gw_str_of(peer->address));
         json_array_append_new(list, json_pack("{ssss}", "type", is_ip ? "IPAddress" : "Hostname",
                                               "value", peer->address));
     }

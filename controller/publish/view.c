@@ -224,3 +224,12 @@ void ctl_view_leave(struct ctl_publish *p, struct ctl_view *v) {
         return;
     }
 }
+
+void ctl_view_changes(const struct ctl_view *v, uint64_t since, ctl_view_change_fn fn, void *arg) {
+    struct gw_map seen = {0};
+    for (size_t i = v->log.len; i-- > 0 && v->log.ptr[i].serial > since;) {
+        struct gw_str name = gw_str_of(v->log.ptr[i].name);
+        if (!gw_map_put(&seen, name, &seen)) fn(arg, name.ptr, gw_map_get(&v->entries, name));
+    }
+    gw_map_fini(&seen, NULL);
+}

@@ -11,7 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 // Under way at once; what comes beyond is dropped: an event that is late tells nobody anything.
@@ -121,12 +120,6 @@ static void send(struct ctl_events *e, enum ctl_kube_method method, const char *
     call_free(c);
 }
 
-static void time_text(char dst[32], time_t at) {
-    struct tm tm;
-    gmtime_r(&at, &tm);
-    strftime(dst, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
 // A text that was cut may end within a character.
 static json_t *note_json(const char *note) {
     size_t n = strnlen(note, CTL_EVENT_NOTE_MAX);
@@ -159,7 +152,7 @@ static json_t *involved(const struct ctl_events *e, const struct ctl_event *ev) 
 static json_t *body_of(const struct ctl_events *e, const struct ctl_event *ev, struct gw_str ns,
                        const struct ctl_event_entry *entry) {
     char now[32];
-    time_text(now, (time_t)entry->first_real_s);
+    gw_time_text(now, entry->first_real_s);
     json_t *body = json_object(), *meta = json_object(), *source = json_object();
     set_str(meta, "name", gw_str_of(entry->name));
     set_str(meta, "namespace", ns);
@@ -221,7 +214,7 @@ void ctl_events_add(struct ctl_events *e, const struct ctl_event *ev) {
         return;
     }
     char now[32];
-    time_text(now, (time_t)(gw_clock_real_us() / 1000000));
+    gw_time_text(now, gw_clock_real_us() / 1000000);
     gw_text_addf(&path, "/%s", entry->name);
     body = json_pack("{siss}", "count", (int)entry->count, "lastTimestamp", now);
     send(e, CTL_KUBE_PATCH, path.ptr, body);

@@ -16,7 +16,6 @@
 #include "shared/metric.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 static const struct gw_metric_family writes = {
     .name = "controller_status_writes_total",
@@ -163,17 +162,10 @@ static void learn(struct slot *s, const json_t *object) {
     s->version = gw_strndup(version.ptr, version.len);
 }
 
-static void now_text(char dst[32]) {
-    time_t now = (time_t)(gw_clock_real_us() / 1000000);
-    struct tm tm;
-    gmtime_r(&now, &tm);
-    strftime(dst, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
 // NULL: there is nothing to say.
 static json_t *merged(const struct slot *s, const json_t *before) {
     char now[32];
-    now_text(now);
+    gw_time_text(now, gw_clock_real_us() / 1000000);
     json_t *after =
         s->wanted ? ctl_status_merge(before, s->wanted, now) : ctl_status_without_ours(before);
     json_t *difference = ctl_status_difference(before, after);

@@ -251,15 +251,19 @@ void ctl_refs_free(struct ctl_ref *refs, size_t n) {
     free(refs);
 }
 
-// --- kinds: which may not be read, and of which version they are
-// ------------------------------------------------------------------
+// --- kinds: which may not be read, and of which version they are --------------------------------
+
+// Of something else than an object.
+static void tell_dirt(struct ctl_store *s) {
+    if (s->dirty.len == 0 && s->on_dirty) s->on_dirty(s->on_dirty_arg);
+}
 
 void ctl_store_set_unread(struct ctl_store *s, const struct ctl_res_kind *kind, bool is_unread) {
     bool *was = &s->is_unread[index_of(kind)];
     if (*was == is_unread) return;
     *was = is_unread;
     s->unread_changes++;
-    if (s->dirty.len == 0 && s->on_dirty) s->on_dirty(s->on_dirty_arg);
+    tell_dirt(s);
 }
 
 bool ctl_store_is_unread(const struct ctl_store *s, const struct ctl_res_kind *kind) {
@@ -279,7 +283,7 @@ void ctl_store_set_crd_versions(struct ctl_store *s, json_t *versions) {
     json_decref(s->crd_versions);
     s->crd_versions = versions;
     s->crd_changes++;
-    if (s->dirty.len == 0 && s->on_dirty) s->on_dirty(s->on_dirty_arg);
+    tell_dirt(s);
 }
 
 const json_t *ctl_store_crd_versions(const struct ctl_store *s) {

@@ -223,14 +223,8 @@ static enum gw_rc decode_trailers(struct dp_h1_decoder *d, struct gw_str in, siz
 
 // --- chunks ------------------------------------------------------------------------------------
 
-static inline int hex_of(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static enum gw_rc on_size_byte(struct dp_h1_decoder *d, char c, struct gw_err *err) {
-    int digit = hex_of(c);
+    int digit = gw_hex_digit(c);
     if (digit >= 0) {
         if (++d->digits > SIZE_DIGITS_MAX || d->size > (uint64_t)INT64_MAX >> 4) {
             return REFUSE(d, err, 400, "chunk size: too large");

@@ -44,17 +44,11 @@ static enum gw_rc bad_target(struct gw_err *err, const char *why) {
     return DP_H1_REFUSE(DP_H1_REQUESTS, err, 400, "request target: %s", why);
 }
 
-static int hex_of(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 // The byte at *at, which may be written as %XX.
 static char take_byte(struct gw_str path, size_t *at) {
     char c = path.ptr[(*at)++];
     if (c != '%' || path.len - *at < 2) return c;
-    int high = hex_of(path.ptr[*at]), low = hex_of(path.ptr[*at + 1]);
+    int high = gw_hex_digit(path.ptr[*at]), low = gw_hex_digit(path.ptr[*at + 1]);
     if (high < 0 || low < 0) return c;
     *at += 2;
     return (char)(high << 4 | low);

@@ -2,12 +2,6 @@
 // Compares encoded parameters with plain ones byte by byte, decoding on the way.
 #include "dataplane/route/query.h"
 
-static int hex_of(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool decoded_eq(struct gw_str encoded, struct gw_str plain) {
     size_t at = 0;
     for (size_t i = 0; i < plain.len; i++, at++) {
@@ -16,7 +10,7 @@ static bool decoded_eq(struct gw_str encoded, struct gw_str plain) {
         if (c == '+') {
             c = ' ';
         } else if (c == '%' && encoded.len - at > 2) {
-            int high = hex_of(encoded.ptr[at + 1]), low = hex_of(encoded.ptr[at + 2]);
+            int high = gw_hex_digit(encoded.ptr[at + 1]), low = gw_hex_digit(encoded.ptr[at + 2]);
             if (high >= 0 && low >= 0) {
                 c = (char)(high << 4 | low);
                 at += 2;

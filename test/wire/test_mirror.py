@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """RequestMirror: copies go to other backends, and the original never notices."""
+import contextlib
 import random
 import socket
 import time
@@ -89,10 +90,9 @@ class Mixed(Plane):
         super().write(path)
 
 
-@pytest.mark.parametrize("h2c", [["copy"], ["web"], ["copy", "web"]])
-def test_backends_that_speak_http2(h2c):
-    body = b"0123456789" * 15000
-
+@contextlib.contextmanager
+def mixed(h2c):
+    """A plane whose backends named in h2c speak HTTP/2, and both servers: plane, HTTP/2, HTTP/1.1."""
     def answer(s):
         assert s.ended.wait(10 * SLOW)
         s.answer(200, body=b"hello")
@@ -101,13 +101,20 @@ def test_backends_that_speak_http2(h2c):
         h2.on_request = answer
         ports = {name: (h2 if name in h2c else h1).port for name in ("copy", "web")}
         with Mixed([rule(backends=[to()], filters=[mirror()])], ports, h2c=h2c) as p:
-            for data in (body, b""):
-                assert p.get("/x", method="POST", body=data).status == 200
-            wait_for("the copies' ends", lambda: sum(outcomes(p).values()) == 2)
-            assert outcomes(p) == {"answered": 2}
-            over_h2 = sorted(s.body for s in h2.wait(2 * len(h2c)))
-            assert over_h2 == sorted([body, b""] * len(h2c))
-            assert sorted(r["body"] for r in h1.requests) == sorted([body, b""] * (2 - len(h2c)))
+            yield p, h2, h1
+
+
+@pytest.mark.parametrize("h2c", [["copy"], ["web"], ["copy", "web"]])
+def test_backends_that_speak_http2(h2c):
+    body = b"0123456789" * 15000
+    with mixed(h2c) as (p, h2, h1):
+        for data in (body, b""):
+            assert p.get("/x", method="POST", body=data).status == 200
+        wait_for("the copies' ends", lambda: sum(outcomes(p).values()) == 2)
+        assert outcomes(p) == {"answered": 2}
+        over_h2 = sorted(s.body for s in h2.wait(2 * len(h2c)))
+        assert over_h2 == sorted([body, b""] * len(h2c))
+        assert sorted(r["body"] for r in h1.requests) == sorted([body, b""] * (2 - len(h2c)))
 
 
 SUMS = {"x-sum": "abc", "x-more": "1"}
@@ -116,30 +123,23 @@ SUMS = {"x-sum": "abc", "x-more": "1"}
 @pytest.mark.parametrize("h2c", [[], ["copy"], ["web"], ["copy", "web"]])
 @pytest.mark.parametrize("body", [b"hello", b"0123456789" * 5000, b""], ids=["short", "long", "none"])
 def test_trailers_are_copied(h2c, body):
-    def answer(s):
-        assert s.ended.wait(10 * SLOW)
-        s.answer(200, body=b"hello")
-
-    with H2Upstream() as h2, Upstream() as h1:
-        h2.on_request = answer
-        ports = {name: (h2 if name in h2c else h1).port for name in ("copy", "web")}
-        with Mixed([rule(backends=[to()], filters=[mirror()])], ports, h2c=h2c) as p:
-            chunk = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
-            raw = p.raw(b"PUT /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
-                        b"Connection: close\r\n\r\n" + chunk + b"0\r\nX-Sum: abc\r\nX-More: 1\r\n\r\n")
-            assert raw.startswith(b"HTTP/1.1 200 ")
-            with H2(p.connect()) as c:
-                c.request(1, "POST", "/", end=False)
-                if body:
-                    c.data(1, body)
-                c.trailers(1, ("x-sum", "abc"), ("x-more", "1"))
-                assert c.answer(1).status == 200
-            wait_for("the copies' ends", lambda: sum(outcomes(p).values()) == 2)
-            assert outcomes(p) == {"answered": 2}
-            for got in h2.wait(2 * len(h2c)) if h2c else []:
-                assert (got.body, dict(got.trailers)) == (body, SUMS)
-            for got in h1.wait(2 * (2 - len(h2c))) if len(h2c) < 2 else []:
-                assert (got["body"], got["trailers"]) == (body, SUMS)
+    with mixed(h2c) as (p, h2, h1):
+        chunk = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
+        raw = p.raw(b"PUT /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+                    b"Connection: close\r\n\r\n" + chunk + b"0\r\nX-Sum: abc\r\nX-More: 1\r\n\r\n")
+        assert raw.startswith(b"HTTP/1.1 200 ")
+        with H2(p.connect()) as c:
+            c.request(1, "POST", "/", end=False)
+            if body:
+                c.data(1, body)
+            c.trailers(1, ("x-sum", "abc"), ("x-more", "1"))
+            assert c.answer(1).status == 200
+        wait_for("the copies' ends", lambda: sum(outcomes(p).values()) == 2)
+        assert outcomes(p) == {"answered": 2}
+        for got in h2.wait(2 * len(h2c)) if h2c else []:
+            assert (got.body, dict(got.trailers)) == (body, SUMS)
+        for got in h1.wait(2 * (2 - len(h2c))) if len(h2c) < 2 else []:
+            assert (got["body"], got["trailers"]) == (body, SUMS)
 
 
 def test_methods_without_a_body():

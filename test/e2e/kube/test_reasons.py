@@ -36,6 +36,18 @@ def is_refused(ca, port, name):
     return False
 
 
+def grant(name, kind, ns, to):
+    """A ReferenceGrant that lets objects of a kind in ns refer to core objects."""
+    return f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {{name: {name}}}
+spec:
+  from: [{{group: gateway.networking.k8s.io, kind: {kind}, namespace: {ns}}}]
+  to: [{{group: "", {to}}}]
+"""
+
+
 # --- certificates ---------------------------------------------------------------------------------
 
 def test_listeners_whose_certificates_are_wrong(cluster, line, backend):
@@ -93,14 +105,7 @@ def test_listeners_whose_certificates_are_wrong(cluster, line, backend):
         ca.connect(plane.port, "other.test")
 
     cluster.apply(secret("absent", *pairs["absent"]))
-    cluster.apply_in(far, f"""
-apiVersion: gateway.networking.k8s.io/v1
-kind: ReferenceGrant
-metadata: {{name: certs}}
-spec:
-  from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: {ns}}}]
-  to: [{{group: "", kind: Secret, name: far}}]
-""")
+    cluster.apply_in(far, grant("certs", "Gateway", ns, "kind: Secret, name: far"))
     mended = {"absent": valid(f"{ns}/absent", "absent"), "far": valid(f"{far}/far", "far")}
     wait_status(cluster, "Gateway", "edge", shown(**mended))
     for name in ("absent", "far"):
@@ -157,14 +162,7 @@ def test_routes_whose_backends_are_wrong(cluster, line, backend):
     wait_status(cluster, "Gateway", "edge", gateway_status(listener_status("http", len(wrong))))
     # Causes go, and what was said of them: no route was touched.
     cluster.apply(docs(service(backend, "gone"), service(backend, "sealed")))
-    cluster.apply_in(far, f"""
-apiVersion: gateway.networking.k8s.io/v1
-kind: ReferenceGrant
-metadata: {{name: web}}
-spec:
-  from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: {ns}}}]
-  to: [{{group: "", kind: Service}}]
-""")
+    cluster.apply_in(far, grant("web", "HTTPRoute", ns, "kind: Service"))
     for name in ("gone", "sealed", "far", "mirror"):
         wait_status(cluster, "HTTPRoute", name, route_status(ns))
         plane.wait_status(f"/{name}")

@@ -35,7 +35,6 @@ static void init(struct site *s) {
                                                   .ns = "sys",
                                                   .name = "tandem",
                                                   .identity = "me_1",
-
                                                   .duration_ms = DURATION_MS,
                                                   .renew_ms = RENEW_MS,
                                                   .retry_ms = RETRY_MS,
